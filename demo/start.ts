@@ -1,0 +1,59 @@
+/**
+ * `npm start`: the gateway, exactly as in production, and beside it a demo identity provider for the shipped `config/`.
+ * The gateway speaks from 127.0.0.1 and the provider from localhost: two sites to a browser, as in real life.
+ */
+import { readdir, readFile } from 'node:fs/promises';
+import { parse } from 'yaml';
+import { parseSettings } from '../src/config/settings.ts';
+import { tenantFileSchema } from '../src/config/tenant-file.ts';
+import { main } from '../src/main.ts';
+import { sitesOf, urls } from '../src/tenants/tenant.ts';
+import { openIdp, type Person } from './idp.ts';
+
+const IDP_PORT = 3001; // the shipped tenants name it as their issuer
+
+const PEOPLE: readonly Person[] = [
+  {
+    sub: 'ada',
+    email: 'ada@acme.example',
+    name: 'Ada Admin',
+    preferred_username: 'ada',
+    given_name: 'Ada',
+    family_name: 'Admin',
+    locale: 'en-GB',
+    zoneinfo: 'Europe/London',
+    roles: ['BillingAdmin', 'invoice-readers'],
+  },
+  {
+    sub: 'ben',
+    email: 'ben@acme.example',
+    name: 'Ben Bookkeeper',
+    locale: 'nl-NL',
+    zoneinfo: 'Europe/Amsterdam',
+    roles: ['invoice-readers', 'chess-club'], // no group knows the second one
+  },
+];
+
+async function startDemoIdp(): Promise<void> {
+  const settings = parseSettings(process.env);
+  if ('problems' in settings || process.env.CONFIG_DIR) return; // somebody else's tenants have their own providers
+  const names = await readdir('config/tenants');
+  const files = await Promise.all(
+    names.map(async (name) => tenantFileSchema.parse(parse(await readFile(`config/tenants/${name}`, 'utf8')))),
+  );
+  const clients = files
+    .filter(({ oidc }) => oidc.issuer === `http://localhost:${IDP_PORT}`)
+    .map((file) => {
+      const sites = sitesOf({ slug: file.slug ?? file.id, hosts: file.hosts }, settings.publicUrl);
+      return {
+        clientId: file.oidc.client_id,
+        redirectUris: sites.map((site) => urls.callback(file, site)),
+        signOutUris: sites.map((site) => urls.signOut(file, site)),
+      };
+    });
+  await openIdp({ port: IDP_PORT, people: PEOPLE, clients });
+  process.stderr.write(`\n  The demo is ready: open ${settings.publicUrl.origin}/\n\n`);
+}
+
+await main();
+await startDemoIdp().catch((error: Error) => process.stderr.write(`The demo IdP could not start: ${error.message}\n`));

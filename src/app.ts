@@ -1,0 +1,166 @@
+/**
+ * The whole request path. The order of the middleware is the order of what a request must pass, each with the reason for
+ * its place; then the route table of contract section 3.
+ */
+import Router from '@koa/router';
+import Koa from 'koa';
+import type { GatewayFile } from './config/gateway-file.ts';
+import type { NetworkList } from './config/networks.ts';
+import { RESERVED_SLUGS } from './config/tenant-file.ts';
+import type { OidcConnection } from './connections/oidc/connection.ts';
+import { createFailures } from './edge/failures.ts';
+import { createOwnHeaders } from './edge/headers.ts';
+import { type Context, checkTarget, createIntake, type RequestState } from './edge/request.ts';
+import { createGuard } from './gateway/guard.ts';
+import { sendHomePage } from './gateway/home.ts';
+import type { Clock } from './kernel/clock.ts';
+import type { Audit } from './kernel/events.ts';
+import { GatewayFailure } from './kernel/failure.ts';
+import type { Sealer } from './kernel/seal.ts';
+import { createAccessLog } from './ops/access-log.ts';
+import type { Health } from './ops/health.ts';
+import type { Logger } from './ops/log.ts';
+import { createBrowserSession } from './sessions/koa-session.ts';
+import { createSessions } from './sessions/sessions.ts';
+import { createAttempts } from './sign-in/attempt.ts';
+import { createHandleCallback } from './sign-in/callback.ts';
+import { createRecover } from './sign-in/recover.ts';
+import { createEndReplaced } from './sign-in/replaced.ts';
+import { decodeSegment } from './sign-in/return-path.ts';
+import { createHandleSignIn } from './sign-in/sign-in.ts';
+import { createStartSignIn } from './sign-in/start.ts';
+import { createHandleSignOut } from './sign-out/sign-out.ts';
+import type { Store } from './storage/store.ts';
+import type { Place, Registry } from './tenants/registry.ts';
+
+export type Parts = {
+  readonly publicUrl: URL;
+  readonly trustedProxies: NetworkList;
+  readonly gateway: GatewayFile;
+  readonly registry: Registry;
+  readonly store: Store;
+  readonly connection: OidcConnection;
+  readonly attemptSealer: Sealer;
+  readonly health: Health;
+  readonly logger: Logger;
+  readonly audit: Audit;
+  readonly clock: Clock;
+};
+
+type Handle = (ctx: Context, place: Place) => Promise<void>;
+type Middleware = Koa.Middleware<RequestState>;
+
+export function createApp(parts: Parts): Koa<RequestState> {
+  const { audit, clock, registry, store } = parts;
+  const app = new Koa<RequestState>();
+  const ownHeaders = createOwnHeaders(parts.publicUrl.protocol === 'https:');
+  const sessions = createSessions(store, clock);
+  const browserSession = createBrowserSession(app, sessions);
+  const attempts = createAttempts(parts.attemptSealer, store, clock);
+  const { connection } = parts;
+  const startSignIn = createStartSignIn({ attempts, connection, sessions, ownHeaders, audit });
+  const recover = createRecover({ sessions, startSignIn, audit, clock });
+  const endReplaced = createEndReplaced(store, sessions, clock);
+  const guard = createGuard(sessions, startSignIn, ownHeaders);
+  const signIn = createHandleSignIn(sessions, startSignIn);
+  const callback = createHandleCallback({
+    attempts,
+    connection,
+    browserSession,
+    recover,
+    endReplaced,
+    ownHeaders,
+    audit,
+    clock,
+  });
+  const signOut = createHandleSignOut(browserSession, ownHeaders, audit);
+
+  /** The tenant that the `:id` of a protocol URL names, or the same 404 as for everything that is not there. */
+  const withTenant =
+    (handle: Handle): Middleware =>
+    async (ctx) => {
+      const id: unknown = ctx.params.id;
+      const place = registry.byId(typeof id === 'string' ? id : '', ctx.state.host);
+      if (place === undefined) throw new GatewayFailure('tenant_not_found');
+      ctx.state.place = place;
+      await handle(ctx, place);
+    };
+  /** For handlers that sign somebody in or out. */
+  const withSession =
+    (handle: Handle): Handle =>
+    (ctx, place) =>
+      browserSession.middleware(ctx, () => handle(ctx, place), place.tenant);
+
+  const router = new Router<RequestState>({ sensitive: true, strict: true });
+  router.get('/SSO/OIDC/:id/SignIn', notByHead, withTenant(signIn));
+  router.post('/SSO/OIDC/:id/SignIn', withTenant(signIn));
+  router.get('/SSO/OIDC/:id/Callback', notByHead, withTenant(withSession(callback)));
+  router.post('/SSO/OIDC/:id/Callback', withTenant(withSession(callback)));
+  router.get('/SSO/OIDC/:id/SignOut', notByHead, withTenant(withSession(signOut)));
+  router.post('/SSO/OIDC/:id/SignOut', withTenant(withSession(signOut)));
+  router.get('/SSO/Session/:id', withTenant(guard.sessionJson));
+  router.get('/SSO/Account/:id', withTenant(guard.account));
+  addHealth(router, parts.health);
+
+  app.use(createIntake(parts.trustedProxies)); // first: the number by which everything else is found
+  app.use(createAccessLog(parts.logger, audit)); // outside failures: it logs what the client got
+  app.use(createFailures(ownHeaders)); // outside all that may refuse, so that no refusal loses its cookies
+  app.use(checkTarget);
+  app.use(async (ctx, next) => {
+    // before the router, which it does not need: most requests are of people who are signed in
+    const segment = decodeSegment(ctx.path.split('/', 2)[1] ?? '') ?? '';
+    const place = RESERVED_SLUGS.has(segment.toLowerCase()) ? undefined : registry.byPath(segment, ctx.state.host);
+    if (place === undefined) return next();
+    ctx.state.place = place;
+    await guard.tenantUrl(ctx, place);
+  });
+  app.use(notAllowed(ownHeaders));
+  app.use(router.routes());
+  app.use(router.allowedMethods());
+  app.use(async (ctx) => {
+    if (router.match(ctx.path, ctx.method).path.length > 0) return; // there, but not by this method
+    if (ctx.path !== '/' || parts.gateway.home !== 'tenants') throw new GatewayFailure('tenant_not_found');
+    await sendHomePage(ctx, registry.tenants(), parts.publicUrl, ownHeaders);
+  });
+  // what happens after the answer has begun (a client that went away) is nobody's failure
+  app.on('error', (error: unknown) => parts.logger.debug({ err: error }, 'connection'));
+  return app;
+}
+
+/** HEAD never changes anything: where a GET would, it is refused. */
+const notByHead: Middleware = async (ctx, next) => {
+  if (ctx.method === 'HEAD') throw new GatewayFailure('method_not_allowed', { headers: { Allow: 'GET, POST' } });
+  await next();
+};
+
+/** Turns the router's 405 and 501 into our own, which say so in a body; `Allow` is set already. */
+function notAllowed(ownHeaders: (ctx: Context) => void): Middleware {
+  return async (ctx, next) => {
+    await next();
+    if (ctx.status === 405 || ctx.status === 501) throw new GatewayFailure('method_not_allowed');
+    if (ctx.method === 'OPTIONS') ownHeaders(ctx);
+  };
+}
+
+/** The private listener: what only operators should see. */
+export function createOpsApp(health: Health): Koa {
+  const app = new Koa();
+  const router = new Router();
+  addHealth(router, health);
+  app.use(router.routes());
+  app.use(router.allowedMethods());
+  return app;
+}
+
+function addHealth<State>(router: Router<State>, health: Health): void {
+  router.get('/livez', async (ctx) => {
+    ctx.set('Cache-Control', 'no-store');
+    ctx.body = { status: 'alive' };
+  });
+  router.get('/readyz', async (ctx) => {
+    const { ready, reason } = await health.ready();
+    ctx.set('Cache-Control', 'no-store');
+    ctx.status = ready ? 200 : 503;
+    ctx.body = { status: ready ? 'ready' : 'not ready', ...(reason === undefined ? {} : { reason }) };
+  });
+}

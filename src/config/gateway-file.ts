@@ -1,0 +1,24 @@
+/** `config/gatehouse.yaml`: what an operator sets for the gateway as a whole. The file may be absent. Read at start. */
+import { z } from 'zod';
+import { parseNetworks } from './networks.ts';
+
+export const gatewayFileSchema = z.strictObject({
+  /** what `/` shows: nothing, or a list of the enabled tenants (which tells everybody who the customers are) */
+  home: z.enum(['none', 'tenants']).default('none'),
+  outbound: z
+    .strictObject({
+      /** private or otherwise special networks in which IdPs may live; public addresses are always allowed */
+      allow: z
+        .array(z.string())
+        .default([])
+        .transform((entries, context) => {
+          const parsed = parseNetworks(entries);
+          if ('list' in parsed) return parsed.list;
+          context.addIssue({ code: 'custom', message: 'must be IP addresses or CIDRs' });
+          return z.NEVER;
+        }),
+    })
+    .prefault({}),
+});
+
+export type GatewayFile = z.output<typeof gatewayFileSchema>;

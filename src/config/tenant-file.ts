@@ -1,0 +1,180 @@
+/**
+ * The shape of `config/tenants/<id>.yaml`: contract section 2, field by field, as one strict zod schema. Unknown keys are
+ * errors. What needs the environment (`${…}`) or other tenants (unique slugs) is checked in `load.ts` and `folder.ts`.
+ */
+import { z } from 'zod';
+import { isLoopbackHost } from './networks.ts';
+
+/** First path segments that are the gateway's own: nobody's slug, whatever the case. */
+export const RESERVED_SLUGS: ReadonlySet<string> = new Set([
+  'sso',
+  'api',
+  'livez',
+  'readyz',
+  'metrics',
+  'favicon.ico',
+  'robots.txt',
+  '.well-known',
+]);
+
+export const TENANT_ID = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const SLUG = /^[A-Za-z0-9][A-Za-z0-9._~-]{0,62}$/;
+const HOST = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
+/** Group ids travel comma-separated in a header, so they hold neither commas nor anything unprintable. */
+const GROUP_ID = /^(?! )[\x20-\x2b\x2d-\x7e]{1,256}(?<! )$/;
+const FORBIDDEN_SEGMENTS = new Set(['__proto__', 'prototype', 'constructor']);
+
+const SECONDS_PER_UNIT: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** `30m` -> milliseconds */
+const duration = z
+  .string()
+  .regex(/^\d{1,6}[smhd]$/, 'must be a duration such as 90s, 30m, 12h or 7d')
+  .transform((text) => Number(text.slice(0, -1)) * (SECONDS_PER_UNIT[text.slice(-1)] ?? 0) * 1000)
+  .refine((ms) => ms > 0, 'must be longer than nothing');
+
+const webUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });
+
+const claimSegment = z
+  .string()
+  .min(1)
+  .max(256)
+  .refine((name) => !FORBIDDEN_SEGMENTS.has(name), 'is not a claim name');
+/** A string is one literal claim name, a list is a path of names. */
+const claimPath = z
+  .union([claimSegment, z.array(claimSegment).min(1).max(8)], 'must be a claim name or a list of names')
+  .transform((path): readonly string[] => (typeof path === 'string' ? [path] : path));
+
+const TOKEN_ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+] as const;
+
+/** Compared as a string, exactly; Discovery 1.0 section 3 allows neither query nor fragment. */
+const issuer = z
+  .string()
+  .refine((text) => URL.canParse(text) && /^https?:\/\//.test(text), 'must be an http or https URL')
+  .refine((text) => !/[?#]/.test(text), 'must have neither query nor fragment')
+  .refine((text) => !URL.parse(text)?.username, 'must not hold a user name');
+
+const oidc = z
+  .strictObject({
+    issuer,
+    client_id: z.string().min(1).max(1024),
+    flow: z.literal('implicit', 'must be implicit: this version does not know the code flow yet').default('implicit'),
+    response_mode: z.enum(['form_post', 'query', 'fragment']).default('form_post'),
+    scope: z
+      .string()
+      .refine((text) => text.split(' ').includes('openid'), 'must include openid')
+      .default('openid profile email'),
+    token_algs: z.array(z.enum(TOKEN_ALGORITHMS)).min(1).default(['RS256']),
+    clock_tolerance: z.int().min(0).max(120).default(30),
+    trusted_audiences: z.array(z.string().min(1)).default([]),
+    max_age: z.int().min(0).nullable().default(null),
+    acr_values: z.string().min(1).nullable().default(null),
+    claims: z
+      .strictObject({ roles: claimPath.default(['roles']), email: claimPath.default(['email']) })
+      .default({ roles: ['roles'], email: ['email'] }),
+    optional_claims: z.array(z.enum(['email', 'roles', 'name'])).default([]),
+    discovery_url: webUrl.nullable().default(null),
+    quirks: z.array(z.enum(['logout_token_without_exp', 'frontchannel_sid_only', 'lenient_auth_time'])).default([]),
+    allow_insecure: z.boolean().default(false),
+  })
+  .superRefine((value, context) => {
+    for (const field of ['issuer', 'discovery_url'] as const) {
+      const url = value[field];
+      if (url?.startsWith('http://') && !value.allow_insecure)
+        context.addIssue({ code: 'custom', path: [field], message: 'must be https (or set allow_insecure)' });
+    }
+  });
+
+/** Role values: exact, or everything with one prefix. */
+const rolePattern = z
+  .string()
+  .min(1)
+  .max(256)
+  .refine((text) => !text.slice(0, -1).includes('*'), 'may hold one * only, at its end');
+
+const group = z.strictObject({
+  id: z.string().regex(GROUP_ID, 'must be 1 to 256 printable ASCII characters without a comma'),
+  name: z.string().min(1).max(256).optional(),
+  roles: z.array(rolePattern).min(1).optional(),
+});
+
+const session = z
+  .strictObject({
+    idle: duration.default(30 * 60_000),
+    absolute: duration.default(12 * 3_600_000),
+    renew: duration.default(15 * 60_000),
+    on_renewal_failure: z.enum(['keep', 'end']).default('keep'),
+  })
+  .prefault({});
+
+export const tenantFileSchema = z
+  .strictObject({
+    id: z.string().regex(TENANT_ID, 'must match [a-z0-9][a-z0-9-]{0,62}'),
+    slug: z
+      .string()
+      .regex(SLUG, 'must match [A-Za-z0-9][A-Za-z0-9._~-]{0,62}')
+      .refine((slug) => !RESERVED_SLUGS.has(slug.toLowerCase()), 'is a name that the gateway keeps for itself')
+      .optional(),
+    name: z.string().min(1).max(256).optional(),
+    hosts: z.array(z.string().regex(HOST, 'must be a host name in lower case, without a port')).default([]),
+    enabled: z.boolean().default(true),
+    oidc,
+    groups: z.array(group).default([]),
+    unknown_roles: z.enum(['ignore', 'reject']).default('ignore'),
+    no_groups: z.enum(['reject', 'allow']).default('reject'),
+    default_groups: z.array(z.string()).default([]),
+    session,
+    sign_out: z.strictObject({ post_logout_redirect: webUrl.nullable().default(null) }).prefault({}),
+    branding: z
+      .strictObject({
+        logo: z
+          .string()
+          .max(65_536)
+          .regex(/^data:image\/(?:png|jpeg|webp|svg\+xml);base64,[A-Za-z0-9+/=]+$/, 'must be a data: URL of an image')
+          .nullable()
+          .default(null),
+        color: z
+          .string()
+          .regex(/^#[0-9a-fA-F]{6}$/, 'must be a colour such as #0b57d0')
+          .nullable()
+          .default(null),
+      })
+      .prefault({}),
+    upstream: z.unknown().optional(),
+    links: z.unknown().optional(),
+    access: z.unknown().optional(),
+  })
+  .superRefine((file, context) => {
+    const ids = new Set<string>();
+    for (const [index, { id }] of file.groups.entries()) {
+      if (ids.has(id)) context.addIssue({ code: 'custom', path: ['groups', index, 'id'], message: 'is defined twice' });
+      ids.add(id);
+    }
+    for (const [index, id] of file.default_groups.entries())
+      if (!ids.has(id))
+        context.addIssue({ code: 'custom', path: ['default_groups', index], message: 'is no group of this tenant' });
+  });
+
+export type TenantFile = z.output<typeof tenantFileSchema>;
+export type OidcConfig = TenantFile['oidc'];
+
+/** Keys of the contract that this version accepts and does nothing with yet; said in the log, never silently. */
+export const NOT_YET = ['upstream', 'links', 'access'] as const;
+
+/** Whether the file may speak plain http to its IdP: a development switch, in production for this machine only. */
+export function insecureProblem(file: TenantFile, production: boolean): string | undefined {
+  const plain = [file.oidc.issuer, file.oidc.discovery_url].filter((url) => url?.startsWith('http://'));
+  const outside = plain.some((url) => !isLoopbackHost(URL.parse(url ?? '')?.hostname ?? ''));
+  return production && outside ? 'allow_insecure is for loopback hosts only in production' : undefined;
+}

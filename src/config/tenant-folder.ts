@@ -1,0 +1,149 @@
+/**
+ * The folder `config/tenants/`, as it is now and as it changes. A file that is wrong changes nothing: its tenant goes on
+ * with what it had. One file never touches another tenant, except that two may not claim the same slug or host: then the
+ * one that has it keeps it.
+ */
+import { readdir, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { Problem } from './problem.ts';
+import type { Environment } from './settings.ts';
+import { insecureProblem, TENANT_ID, type TenantFile, tenantFileSchema } from './tenant-file.ts';
+import { readYamlFile } from './yaml-file.ts';
+
+const PARALLEL_READS = 64;
+
+export type TenantChange =
+  | { readonly kind: 'added' | 'changed' | 'removed'; readonly file: TenantFile }
+  | { readonly kind: 'refused'; readonly id: string; readonly problems: readonly Problem[]; readonly kept: boolean };
+
+export type TenantFolder = {
+  /** Reads what is new since the last scan. @returns what changed; an empty list when nothing did */
+  readonly scan: () => Promise<readonly TenantChange[]>;
+  /** every tenant's file that is in force, in the order of the ids */
+  readonly files: () => readonly TenantFile[];
+};
+
+type Options = {
+  readonly configDir: string;
+  readonly environment: Environment;
+  readonly production: boolean;
+  /** the host of PUBLIC_URL: no tenant's own */
+  readonly publicHost: string;
+};
+
+/** What is known of one file: `active` is in force; `waiting` was read well but clashes with another tenant's. */
+type Entry = {
+  readonly path: string;
+  fingerprint: string;
+  references: readonly string[];
+  active: TenantFile | undefined;
+  waiting: TenantFile | undefined;
+};
+
+export function createTenantFolder(options: Options): TenantFolder {
+  const folder = join(options.configDir, 'tenants');
+  const entries = new Map<string, Entry>();
+
+  async function scan(): Promise<readonly TenantChange[]> {
+    const names = (await readdir(folder).catch(() => [])).filter((name) => /^[^.].*\.ya?ml$/.test(name)).sort();
+    const changes: TenantChange[] = removeMissing(new Set(names));
+    for (let start = 0; start < names.length; start += PARALLEL_READS) {
+      const batch = names.slice(start, start + PARALLEL_READS);
+      for (const change of await Promise.all(batch.map(readIfChanged))) if (change !== undefined) changes.push(change);
+    }
+    return [...changes, ...activateWaiting()];
+  }
+
+  function removeMissing(present: ReadonlySet<string>): TenantChange[] {
+    const removed: TenantChange[] = [];
+    for (const [name, entry] of entries) {
+      if (present.has(name)) continue;
+      entries.delete(name);
+      if (entry.active !== undefined) removed.push({ kind: 'removed', file: entry.active });
+    }
+    return removed;
+  }
+
+  async function readIfChanged(name: string): Promise<TenantChange | undefined> {
+    const known = entries.get(name);
+    const path = join(folder, name);
+    const before = await fingerprintOf([path, ...(known?.references ?? [])]);
+    if (known?.fingerprint === before) return undefined;
+    const result = await readYamlFile(path, tenantFileSchema, options.environment);
+    const problems = [
+      ...result.problems,
+      ...(result.value === undefined ? [] : placeProblems(path, name, result.value)),
+    ];
+    const entry = known ?? { path, fingerprint: '', references: [], active: undefined, waiting: undefined };
+    entry.references = result.references;
+    entry.fingerprint = await fingerprintOf([path, ...result.references]);
+    entry.waiting = problems.length === 0 ? result.value : undefined;
+    entries.set(name, entry);
+    return problems.length === 0 ? undefined : refused(entry, problems);
+  }
+
+  function placeProblems(path: string, name: string, file: TenantFile): Problem[] {
+    const problem = (key: string, message: string): Problem => ({ file: path, line: 1, key, message });
+    const expected = basename(name).replace(/\.ya?ml$/, '');
+    const insecure = insecureProblem(file, options.production);
+    return [
+      ...(file.id === expected ? [] : [problem('id', `must be the file's name, ${expected}`)]),
+      ...(insecure === undefined ? [] : [problem('oidc.allow_insecure', insecure)]),
+      ...(file.hosts.includes(options.publicHost) ? [problem('hosts', 'must not hold the host of PUBLIC_URL')] : []),
+    ];
+  }
+
+  /** Puts what was read into force unless another tenant holds its slug or host; what had to wait tries again. */
+  function activateWaiting(): TenantChange[] {
+    const waitingEntries = [...entries.values()].filter(({ waiting }) => waiting !== undefined);
+    if (waitingEntries.length === 0) return [];
+    const changes: TenantChange[] = [];
+    const holders = new Map<string, Entry>();
+    for (const entry of entries.values())
+      if (entry.active !== undefined) for (const claim of claimsOf(entry.active)) holders.set(claim, entry);
+    for (const entry of waitingEntries.sort((a, b) => (a.path < b.path ? -1 : 1))) {
+      const { active, waiting } = entry;
+      if (waiting === undefined) continue;
+      const clash = claimsOf(waiting).find((claim) => (holders.get(claim) ?? entry) !== entry);
+      if (clash === undefined) {
+        for (const claim of active === undefined ? [] : claimsOf(active)) holders.delete(claim);
+        for (const claim of claimsOf(waiting)) holders.set(claim, entry);
+        entry.active = waiting;
+        entry.waiting = undefined;
+        changes.push({ kind: active === undefined ? 'added' : 'changed', file: waiting });
+        continue;
+      }
+      const [key = '', value = ''] = clash.split(' ');
+      const message = `${value} belongs to ${basename(holders.get(clash)?.path ?? '')} already`;
+      changes.push(refused(entry, [{ file: entry.path, line: 1, key, message }]));
+    }
+    return changes;
+  }
+
+  return { scan, files: () => [...entries.values()].flatMap(({ active }) => active ?? []) };
+}
+
+/** What a tenant occupies and no other may: without regard to case. */
+function claimsOf(file: TenantFile): string[] {
+  return [
+    `id ${file.id}`,
+    `slug ${(file.slug ?? file.id).toLowerCase()}`,
+    ...file.hosts.map((host) => `hosts ${host}`),
+  ];
+}
+
+function refused(entry: Entry, problems: readonly Problem[]): TenantChange {
+  const id = basename(entry.path).replace(/\.ya?ml$/, '');
+  return { kind: 'refused', id: TENANT_ID.test(id) ? id : '(not an id)', problems, kept: entry.active !== undefined };
+}
+
+/** Changes whenever one of the files does; a file that cannot be looked at counts too. */
+async function fingerprintOf(paths: readonly string[]): Promise<string> {
+  const parts = await Promise.all(
+    paths.map(async (path) => {
+      const found = await stat(path).catch(() => undefined);
+      return found === undefined ? 'absent' : `${found.mtimeMs}:${found.ctimeMs}:${found.size}:${found.ino}`;
+    }),
+  );
+  return parts.join('|');
+}

@@ -1,0 +1,148 @@
+/**
+ * One YAML file -> a typed value, or everything that is wrong with it, each with line and key. `${NAME}` becomes an
+ * environment variable and `${file:PATH}` a file's content before the schema looks; a missing one is a problem that names
+ * the variable, never a value.
+ */
+import { readFile } from 'node:fs/promises';
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
+import type { z } from 'zod';
+import type { Problem } from './problem.ts';
+import type { Environment } from './settings.ts';
+
+const FILE_MAX_BYTES = 1024 * 1024; // no tenant needs more; a larger file is a mistake
+
+export type FileResult<T> = {
+  readonly value: T | undefined;
+  readonly problems: readonly Problem[];
+  /** the files that `${file:…}` named: a change there is a change of this file */
+  readonly references: readonly string[];
+};
+
+type Path = readonly PropertyKey[];
+type Located = { readonly path: Path; readonly message: string };
+
+export async function readYamlFile<S extends z.ZodType>(
+  path: string,
+  schema: S,
+  environment: Environment,
+): Promise<FileResult<z.output<S>>> {
+  const lines = new LineCounter();
+  const refusal = (message: string): FileResult<z.output<S>> => ({
+    value: undefined,
+    problems: [{ file: path, line: 1, key: '', message }],
+    references: [],
+  });
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    return refusal(`cannot be read (${errorCode(error)})`);
+  }
+  if (text.length > FILE_MAX_BYTES) return refusal('is larger than 1 MiB');
+  const document = parseDocument(text, { lineCounter: lines });
+  const at = (path_: Path): number => lineOf(document, lines, path_);
+  if (document.errors.length > 0)
+    return {
+      value: undefined,
+      problems: document.errors.map((error) => ({
+        file: path,
+        line: lines.linePos(error.pos[0]).line,
+        key: '',
+        message: error.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? 'is not YAML',
+      })),
+      references: [],
+    };
+  const filled = await fillPlaceholders(document.toJS(), environment);
+  const parsed = schema.safeParse(filled.value);
+  const located = [...filled.problems, ...issuesOf(parsed.error?.issues ?? [], filled.problems)];
+  return {
+    value: parsed.success && located.length === 0 ? parsed.data : undefined,
+    problems: located.map((problem) => ({
+      file: path,
+      line: at(problem.path),
+      key: problem.path.map(String).join('.'),
+      message: problem.message,
+    })),
+    references: filled.references,
+  };
+}
+
+/** zod's issues, one per unknown key, without those that only follow from a missing placeholder. */
+function issuesOf(issues: readonly z.core.$ZodIssue[], missing: readonly Located[]): Located[] {
+  const known = new Set(missing.map(({ path }) => path.map(String).join('.')));
+  return issues.flatMap((issue): Located[] => {
+    if (known.has(issue.path.map(String).join('.'))) return [];
+    if (issue.code !== 'unrecognized_keys') return [{ path: issue.path, message: sentence(issue) }];
+    return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'is not a known key' }));
+  });
+}
+
+function sentence(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_type' && issue.input === undefined && /received undefined$/.test(issue.message))
+    return 'is required';
+  return issue.message.replace(/^Invalid input: /, '').replace(/^Invalid option: /, '');
+}
+
+/** The line of the key, or of the nearest thing around it that exists in the file. */
+function lineOf(document: Document, lines: LineCounter, path: Path): number {
+  for (let depth = path.length; depth > 0; depth--) {
+    const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true);
+    const name = path[depth - 1];
+    const pair = isMap(parent)
+      ? parent.items.find(({ key }) => isScalar(key) && String(key.value) === String(name))
+      : undefined;
+    const node = pair === undefined ? document.getIn(path.slice(0, depth), true) : pair.key;
+    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
+  }
+  return 1;
+}
+
+type Filled = { value: unknown; problems: Located[]; references: string[] };
+
+async function fillPlaceholders(root: unknown, environment: Environment): Promise<Filled> {
+  const problems: Located[] = [];
+  const references: string[] = [];
+
+  async function fillText(text: string, path: Path): Promise<string> {
+    let result = '';
+    let end = 0;
+    for (const match of text.matchAll(/\$\{([^}]*)\}/g)) {
+      const name = match[1] ?? '';
+      const filled = await lookUp(name, path);
+      result += text.slice(end, match.index) + (filled ?? '');
+      end = match.index + match[0].length;
+    }
+    return result + text.slice(end);
+  }
+
+  async function lookUp(name: string, path: Path): Promise<string | undefined> {
+    if (!name.startsWith('file:')) {
+      const value = environment[name];
+      if (value === undefined || value === '')
+        problems.push({ path, message: `environment variable ${name} is not set` });
+      return value;
+    }
+    const file = name.slice('file:'.length);
+    references.push(file);
+    try {
+      return (await readFile(file, 'utf8')).replace(/\r?\n$/, ''); // editors and `echo` end a file with a newline
+    } catch (error) {
+      problems.push({ path, message: `file ${file} cannot be read (${errorCode(error)})` });
+      return undefined;
+    }
+  }
+
+  async function fill(value: unknown, path: Path): Promise<unknown> {
+    if (typeof value === 'string') return value.includes('${') ? fillText(value, path) : value;
+    if (Array.isArray(value)) return Promise.all(value.map((item, index) => fill(item, [...path, index])));
+    if (typeof value !== 'object' || value === null) return value;
+    const entries = Object.entries(value).map(async ([key, item]) => [key, await fill(item, [...path, key])] as const);
+    return Object.fromEntries(await Promise.all(entries));
+  }
+
+  return { value: await fill(root, []), problems, references };
+}
+
+function errorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : 'unknown error';
+}

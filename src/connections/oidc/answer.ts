@@ -1,0 +1,78 @@
+/**
+ * The authorization response: the parameters that came to the redirect URI, by whatever mode. Structure only (OAuth 2.0
+ * Multiple Response Types, Form Post Response Mode, RFC 9207); the token inside is `id-token.ts`'s matter.
+ */
+import type { OidcConfig } from '../../config/tenant-file.ts';
+import { ok, type Result, refuse } from '../../kernel/result.ts';
+
+export type ResponseMode = OidcConfig['response_mode'];
+
+/** The parameters by name, each there once. */
+export type Answer = {
+  readonly mode: ResponseMode;
+  /** the browser said that another site sent it here */
+  readonly crossSite: boolean;
+  readonly parameters: ReadonlyMap<string, string>;
+};
+
+/** Real providers send fewer than ten. */
+const PARAMETERS_MAX = 64;
+/** The relay page (sign-in/relay-page.ts) says by this where it found what it posts. */
+export const RELAY_MARK = 'response_mode';
+/** Names that mean something to a sign-in; a POST must not split them between body and URL. */
+export const ANSWER_NAMES = ['id_token', 'state', 'error', 'error_description', 'code', 'access_token', 'iss'] as const;
+
+type Sent = {
+  readonly method: string;
+  /** what came with the request's own mode: the body of a POST, the query of a GET */
+  readonly sent: URLSearchParams;
+  /** what a POST had in its URL too */
+  readonly beside: URLSearchParams;
+  readonly crossSite: boolean;
+};
+
+export function parseAnswer({ method, sent, beside, crossSite }: Sent): Result<Answer> {
+  const parameters = new Map<string, string>();
+  let count = 0;
+  for (const [name, value] of sent) {
+    // which of two would count is anybody's guess, and libraries guess differently (requirements.md L2)
+    if (parameters.has(name)) return refuse('parameter_doubled', { name: name.slice(0, 32) });
+    if (++count > PARAMETERS_MAX) return refuse('parameters_too_many');
+    parameters.set(name, value);
+  }
+  if (ANSWER_NAMES.some((name) => beside.has(name)))
+    return refuse('parameters_contradictory', { where: 'url and body' });
+  const relayed = parameters.get(RELAY_MARK) === 'fragment';
+  return ok({ mode: method === 'GET' ? 'query' : relayed ? 'fragment' : 'form_post', crossSite, parameters });
+}
+
+/** The ID token of an answer to an implicit request, or why there is none to look at. The attempt has been taken. */
+export function readIdToken(answer: Answer, config: OidcConfig): Result<string> {
+  const { parameters } = answer;
+  const [error, token, iss] = [parameters.get('error'), parameters.get('id_token'), parameters.get('iss')];
+  // RFC 9207 section 2.4: simple string comparison, and error answers are not exempt
+  if (iss !== undefined && iss !== config.issuer)
+    return refuse('issuer_parameter_mismatch', { expected: config.issuer });
+  if (error !== undefined) return token === undefined ? refuseIdpError(parameters) : refuse('parameters_contradictory');
+  if (token === undefined) return refuse('parameters_missing', { name: 'id_token' });
+  // never asked for: an answer to somebody else's request
+  for (const name of ['code', 'access_token'])
+    if (parameters.has(name)) return refuse('parameter_unexpected', { name });
+  if (!isModeOf(answer, config.response_mode))
+    return refuse('mode_mismatch', { expected: config.response_mode, received: answer.mode });
+  return ok(token);
+}
+
+/** A relayed fragment is a POST from our own page: one from elsewhere is a form_post, whatever it says of itself. */
+function isModeOf({ mode, crossSite }: Answer, expected: ResponseMode): boolean {
+  if (expected === 'fragment') return mode !== 'query' && !crossSite;
+  return mode === expected;
+}
+
+/** An error of the IdP, for the log: its code, and its description cut short. */
+export function refuseIdpError(parameters: ReadonlyMap<string, string>): Result<never> {
+  return refuse('idp_error', {
+    error: (parameters.get('error') ?? '').slice(0, 64),
+    description: (parameters.get('error_description') ?? '').slice(0, 256),
+  });
+}

@@ -1,0 +1,54 @@
+/**
+ * A document of an IdP that is kept for a while: one fetch however many ask (single flight), used until its lifetime ends,
+ * and beyond that while the IdP cannot be reached, since an outage there should not end sign-ins that need nothing new.
+ */
+import type { Clock } from '../../kernel/clock.ts';
+
+/** How long a document is used without asking again. */
+const FRESH_MS = 10 * 60_000;
+/** How long it may stand in while the IdP is down. A withdrawn key must not live for ever. */
+const STALE_MS = 24 * 3_600_000;
+
+export type KeptDocument<T> = {
+  /** The document. Throws what the fetch threw when there is none that may be used. */
+  readonly get: () => Promise<T>;
+  /** Asks the IdP now, whatever is kept; at most one fetch at a time. Throws what the fetch threw. */
+  readonly refresh: () => Promise<T>;
+};
+
+/** @param onStale told when an old document stands in for one that could not be fetched */
+export function keepDocument<T>(
+  fetch: () => Promise<T>,
+  clock: Clock,
+  onStale: (error: unknown) => void,
+): KeptDocument<T> {
+  let kept: { readonly value: T; readonly fetchedAtMs: number } | undefined;
+  let flight: Promise<T> | undefined;
+
+  function refresh(): Promise<T> {
+    flight ??= fetch()
+      .then((value) => {
+        kept = { value, fetchedAtMs: clock.nowMs() };
+        return value;
+      })
+      .finally(() => {
+        flight = undefined;
+      });
+    return flight;
+  }
+
+  return {
+    refresh,
+    async get() {
+      const ageMs = kept === undefined ? Number.POSITIVE_INFINITY : clock.nowMs() - kept.fetchedAtMs;
+      if (kept !== undefined && ageMs < FRESH_MS) return kept.value;
+      try {
+        return await refresh();
+      } catch (error) {
+        if (kept === undefined || ageMs >= STALE_MS) throw error;
+        onStale(error);
+        return kept.value;
+      }
+    },
+  };
+}

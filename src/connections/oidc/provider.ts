@@ -1,0 +1,118 @@
+/**
+ * An identity provider as tenants share it: its discovery document (OpenID Connect Discovery 1.0 section 3 and 4.3) and
+ * its keys. Fetched when first needed, never at start. Tenants of one issuer share one provider, so 200 tenants at one
+ * IdP cost it one fetch.
+ */
+import { isLoopbackHost } from '../../config/networks.ts';
+import type { OidcConfig } from '../../config/tenant-file.ts';
+import type { Clock } from '../../kernel/clock.ts';
+import type { Audit } from '../../kernel/events.ts';
+import { GatewayFailure } from '../../kernel/failure.ts';
+import { type JsonObject, member } from '../../kernel/json.ts';
+import { type KeptDocument, keepDocument } from './document.ts';
+import { createKeySource, type KeySource, parseJwks, type SigningKey } from './keys.ts';
+import { type Outbound, OutboundError } from './outbound.ts';
+
+const RETRY_AFTER_SECONDS = '10';
+
+/** What the gateway uses of a discovery document; every member has been checked. */
+export type ProviderMetadata = {
+  readonly issuer: string;
+  readonly authorization_endpoint: string;
+  readonly jwks_uri: string;
+  readonly end_session_endpoint: string | undefined;
+  readonly prompt_values_supported: readonly string[] | undefined;
+};
+
+export type Provider = {
+  /** Throws `idp_unavailable` when it cannot be had. */
+  readonly metadata: () => Promise<ProviderMetadata>;
+  readonly keys: KeySource;
+};
+
+export type Providers = { readonly of: (config: OidcConfig) => Provider };
+
+/** @param maxProviders the oldest unused one is forgotten past that: tenants come and go, the process stays */
+export function createProviders(outbound: Outbound, clock: Clock, audit: Audit, maxProviders = 20_000): Providers {
+  const providers = new Map<string, Provider>();
+  return {
+    of(config) {
+      const url = config.discovery_url ?? discoveryUrl(config.issuer);
+      const id = JSON.stringify([config.issuer, url, config.allow_insecure]);
+      const provider = providers.get(id) ?? createProvider(config, url, outbound, clock, audit);
+      providers.delete(id); // last in the map is last used
+      providers.set(id, provider);
+      if (providers.size > maxProviders) providers.delete(providers.keys().next().value ?? '');
+      return provider;
+    },
+  };
+}
+
+/** Discovery 1.0 section 4.1: one trailing slash goes, then the well-known path comes. */
+export function discoveryUrl(issuer: string): string {
+  return `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+}
+
+function createProvider(config: OidcConfig, url: string, outbound: Outbound, clock: Clock, audit: Audit): Provider {
+  const onStale = (error: unknown): void =>
+    audit('idp.keys_stale', { issuer: config.issuer, reason: error instanceof Error ? error.message : 'unknown' });
+  const discovery: KeptDocument<ProviderMetadata> = keepDocument(
+    async () => parseMetadata(await outbound.getJson(url), config),
+    clock,
+    onStale,
+  );
+  const jwks: KeptDocument<readonly SigningKey[]> = keepDocument(
+    async () => parseJwks(await outbound.getJson((await discovery.get()).jwks_uri)),
+    clock,
+    onStale,
+  );
+  return {
+    metadata: () => reach(discovery.get),
+    keys: createKeySource({ ...jwks, get: () => reach(jwks.get) }, clock),
+  };
+}
+
+async function reach<T>(get: () => Promise<T>): Promise<T> {
+  try {
+    return await get();
+  } catch (error) {
+    const headers = { 'Retry-After': RETRY_AFTER_SECONDS };
+    throw new GatewayFailure('idp_unavailable', {
+      reason: error instanceof OutboundError ? `idp ${error.message}` : 'idp_unavailable',
+      cause: error,
+      headers,
+    });
+  }
+}
+
+/** Throws an `OutboundError` for a document that is nonsense: to us that is the same as none. */
+function parseMetadata(document: JsonObject, config: OidcConfig): ProviderMetadata {
+  if (member(document, 'issuer') !== config.issuer)
+    throw new OutboundError('names another issuer in its discovery document');
+  const endpoint = (name: string): string | undefined => {
+    const value = member(document, name);
+    return typeof value === 'string' && isEndpoint(value, config) ? value : undefined;
+  };
+  const required = (name: string): string => {
+    const value = endpoint(name);
+    if (value === undefined) throw new OutboundError(`has no usable ${name} in its discovery document`);
+    return value;
+  };
+  const prompts = member(document, 'prompt_values_supported');
+  return {
+    issuer: config.issuer,
+    authorization_endpoint: required('authorization_endpoint'),
+    jwks_uri: required('jwks_uri'),
+    end_session_endpoint: endpoint('end_session_endpoint'),
+    prompt_values_supported: Array.isArray(prompts) ? prompts.filter((value) => typeof value === 'string') : undefined,
+  };
+}
+
+/** https, or http where the tenant's file allows it; a public IdP may not send us to this machine by http. */
+function isEndpoint(text: string, config: OidcConfig): boolean {
+  const url = URL.parse(text);
+  if (url === null || url.hash !== '' || url.username !== '') return false;
+  if (url.protocol === 'https:') return true;
+  const sameKind = isLoopbackHost(url.hostname) === isLoopbackHost(new URL(config.issuer).hostname);
+  return url.protocol === 'http:' && config.allow_insecure && sameKind;
+}

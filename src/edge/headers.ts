@@ -1,0 +1,54 @@
+/**
+ * The headers of every answer of our own (contract section 4), by helmet with our own directives: its defaults would stop
+ * sign-ins that are posted on and force https on a loopback demo. Answers of the app never pass here.
+ */
+import { hash } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import helmet from 'helmet';
+import type { Context } from './request.ts';
+
+/** What one answer may do beyond nothing. */
+export type Policy = {
+  readonly styles?: readonly string[];
+  readonly script?: string;
+  /** further origins to which the page's forms may lead, redirects included */
+  readonly formTargets?: readonly string[];
+};
+
+export type OwnHeaders = (ctx: Context, policy?: Policy) => void;
+
+/** @param https whether PUBLIC_URL is: then browsers are told to stay with it */
+export function createOwnHeaders(https: boolean): OwnHeaders {
+  const policies = new WeakMap<ServerResponse, Policy>();
+  const sources = (pick: (policy: Policy) => readonly string[]) => (_: IncomingMessage, response: ServerResponse) =>
+    pick(policies.get(response) ?? {}).join(' ') || "'none'";
+  const set = helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'none'"],
+        baseUri: ["'none'"],
+        frameAncestors: ["'none'"],
+        imgSrc: ['data:'],
+        connectSrc: ["'self'"],
+        styleSrc: [sources(({ styles = [] }) => styles.map(sourceHash))],
+        scriptSrc: [sources(({ script }) => (script === undefined ? [] : [sourceHash(script)]))],
+        formAction: [sources(({ formTargets = [] }) => ["'self'", ...formTargets])],
+      },
+    },
+    strictTransportSecurity: https && { maxAge: 31_536_000, includeSubDomains: false },
+    referrerPolicy: { policy: 'no-referrer' },
+    xFrameOptions: { action: 'deny' },
+  });
+  return (ctx, policy = {}) => {
+    policies.set(ctx.res, policy);
+    set(ctx.req, ctx.res, (error) => {
+      if (error) throw error;
+    });
+    ctx.set('Cache-Control', 'no-store');
+  };
+}
+
+function sourceHash(text: string): string {
+  return `'sha256-${hash('sha256', text, 'base64')}'`;
+}

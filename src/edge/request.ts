@@ -1,0 +1,71 @@
+/**
+ * What is known of a request before anything else looks at it: its number, who sent it, for which host. `X-Forwarded-*`
+ * counts only where the peer is a trusted proxy (CVE-2026-40575, CVE-2023-36456); no URL is ever built from it.
+ */
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { isIP } from 'node:net';
+import type Koa from 'koa';
+import type { NetworkList } from '../config/networks.ts';
+import { GatewayFailure } from '../kernel/failure.ts';
+import type { Place } from '../tenants/registry.ts';
+
+/** Of this request only. */
+export type RequestState = {
+  requestId: string;
+  /** the client's IP address, as far as trusted proxies tell it */
+  client: string;
+  /** lower case, without a port */
+  host: string;
+  place?: Place;
+  failure?: GatewayFailure;
+};
+
+export type Context = Koa.ParameterizedContext<RequestState>;
+
+const URL_MAX_CHARACTERS = 16 * 1024;
+
+export function createIntake(trusted: NetworkList): Koa.Middleware<RequestState> {
+  return async (ctx, next) => {
+    ctx.state.requestId = randomUUID();
+    const peer = plainAddress(ctx.req.socket.remoteAddress ?? '');
+    const believed = trusted.has(peer);
+    ctx.state.client = believed ? clientAddress(header(ctx.req, 'x-forwarded-for'), peer, trusted) : peer;
+    ctx.state.host = hostName((believed && header(ctx.req, 'x-forwarded-host')) || ctx.req.headers.host || '');
+    ctx.set('X-Request-Id', ctx.state.requestId);
+    await next();
+  };
+}
+
+/** Refuses targets that nothing behind this should have to think about. */
+export const checkTarget: Koa.Middleware<RequestState> = async (ctx, next) => {
+  const target = ctx.req.url ?? '';
+  if (target.length > URL_MAX_CHARACTERS) throw new GatewayFailure('request_too_large', { reason: 'url_too_long' });
+  if (!target.startsWith('/')) throw new GatewayFailure('request_invalid', { reason: 'target_not_a_path' });
+  await next();
+};
+
+/** The right-most address that is not one of our proxies: what stands left of it anybody may have written. */
+function clientAddress(forwardedFor: string | undefined, peer: string, trusted: NetworkList): string {
+  let client = peer;
+  for (const entry of (forwardedFor ?? '').split(',').reverse()) {
+    const address = plainAddress(entry.trim());
+    if (isIP(address) === 0) break;
+    client = address;
+    if (!trusted.has(address)) break;
+  }
+  return client;
+}
+
+function plainAddress(address: string): string {
+  return address.startsWith('::ffff:') && isIP(address.slice(7)) === 4 ? address.slice(7) : address;
+}
+
+function hostName(host: string): string {
+  return host.replace(/:\d*$/, '').toLowerCase().slice(0, 255);
+}
+
+function header(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value.join(',') : value;
+}

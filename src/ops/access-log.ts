@@ -1,0 +1,42 @@
+/**
+ * One line per request: who, where, what came of it, how long it took. The path without its query, since a query may hold
+ * a token. What failed is told here or, where it has an event of its own, in that event's line: once either way.
+ */
+import type Koa from 'koa';
+import type { RequestState } from '../edge/request.ts';
+import type { Audit } from '../kernel/events.ts';
+import type { GatewayFailure } from '../kernel/failure.ts';
+import type { Logger } from './log.ts';
+
+const PATH_MAX_CHARACTERS = 512;
+
+export function createAccessLog(logger: Logger, audit: Audit): Koa.Middleware<RequestState> {
+  return async (ctx, next) => {
+    const startedAt = performance.now();
+    await next();
+    const { requestId, client, place, failure } = ctx.state;
+    const tenant = place?.tenant.id;
+    const who = { tenant, request_id: requestId, client };
+    if (failure?.options.event !== undefined) audit(failure.options.event, { ...who, ...describe(failure) });
+    if (failure?.code === 'internal_error') logger.error({ ...who, err: failure.cause }, 'bug');
+    const line = {
+      event: 'request',
+      ...who,
+      method: ctx.method,
+      path: ctx.path.slice(0, PATH_MAX_CHARACTERS),
+      status: ctx.status,
+      ms: Math.round((performance.now() - startedAt) * 10) / 10,
+    };
+    logger.info(failure === undefined ? line : { ...line, ...describe(failure) }, 'request');
+  };
+}
+
+function describe(failure: GatewayFailure): Record<string, unknown> {
+  const { reason, evidence, cause } = failure.options;
+  return {
+    error: failure.code,
+    reason: reason ?? failure.code,
+    ...evidence,
+    ...(cause instanceof Error && failure.code !== 'internal_error' ? { cause: cause.message } : {}),
+  };
+}

@@ -1,0 +1,165 @@
+/**
+ * Builds every part, wires them, listens. The only place that knows them all. What tests replace (clock, environment, log)
+ * comes in as arguments.
+ */
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { DestinationStream } from 'pino';
+import { createApp, createOpsApp } from './app.ts';
+import { type GatewayFile, gatewayFileSchema } from './config/gateway-file.ts';
+import { formatProblem, type Problem } from './config/problem.ts';
+import type { Environment, Settings } from './config/settings.ts';
+import { NOT_YET } from './config/tenant-file.ts';
+import { createTenantFolder, type TenantChange, type TenantFolder } from './config/tenant-folder.ts';
+import { watchFolder } from './config/watch.ts';
+import { readYamlFile } from './config/yaml-file.ts';
+import { createOidcConnection } from './connections/oidc/connection.ts';
+import { createOutbound } from './connections/oidc/outbound.ts';
+import { createProviders } from './connections/oidc/provider.ts';
+import { type Clock, systemClock } from './kernel/clock.ts';
+import type { Audit } from './kernel/events.ts';
+import { createSealer } from './kernel/seal.ts';
+import { createHealth } from './ops/health.ts';
+import { openListener } from './ops/listener.ts';
+import { createAudit, createLogger, type Logger } from './ops/log.ts';
+import { createMemoryStore } from './storage/memory.ts';
+import { createRedisStore } from './storage/redis.ts';
+import type { Store } from './storage/store.ts';
+import { createRegistry, type Registry } from './tenants/registry.ts';
+import { sitesOf, urls } from './tenants/tenant.ts';
+
+/** A request that takes longer than this after SIGTERM is cut off; orchestrators kill after 30 s. */
+const DRAIN_LIMIT_MS = 25_000;
+
+export type Gateway = {
+  readonly url: string;
+  readonly opsUrl: string;
+  /** Finishes what runs, then lets everything go. */
+  readonly drain: () => Promise<void>;
+};
+
+export type ServeOptions = {
+  readonly settings: Settings;
+  /** for `${NAME}` in tenants' files */
+  readonly environment: Environment;
+  readonly clock?: Clock;
+  readonly logTo?: DestinationStream;
+};
+
+/** `config/gatehouse.yaml` is wrong: the start stops, as with a wrong environment. */
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError';
+  constructor(problems: readonly Problem[]) {
+    super(problems.map(formatProblem).join('\n'));
+  }
+}
+
+export async function serve({ settings, environment, clock = systemClock, logTo }: ServeOptions): Promise<Gateway> {
+  const logger = createLogger(settings.logLevel, logTo);
+  const audit = createAudit(logger);
+  const gateway = await readGatewayFile(settings.configDir, environment);
+  const store = openStore(settings, clock, logger);
+  const registry = createRegistry(settings.publicUrl);
+  const folder = createTenantFolder({
+    configDir: settings.configDir,
+    environment,
+    production: settings.production,
+    publicHost: settings.publicUrl.hostname,
+  });
+  const apply = (): Promise<void> => applyTenants(folder, registry, settings.publicUrl, audit);
+  await apply();
+  const outbound = createOutbound(gateway.outbound.allow);
+  const health = createHealth(store, clock);
+  const app = createApp({
+    publicUrl: settings.publicUrl,
+    trustedProxies: settings.trustedProxies,
+    gateway,
+    registry,
+    store,
+    connection: createOidcConnection(createProviders(outbound, clock, audit), clock),
+    attemptSealer: createSealer(settings.cookieKeys, 'attempt'),
+    health,
+    logger,
+    audit,
+    clock,
+  });
+  const ops = await openListener(createOpsApp(health).callback(), settings.opsHost, settings.opsPort);
+  const listener = await openListener(app.callback(), settings.host, settings.port);
+  const watch = watchFolder(join(settings.configDir, 'tenants'), apply, (err) => logger.error({ err }, 'scan failed'));
+  logger.info(
+    { event: 'listening', public_url: settings.publicUrl.origin, listener: listener.url, ops: ops.url },
+    'listening',
+  );
+
+  return {
+    url: listener.url,
+    opsUrl: ops.url,
+    async drain() {
+      health.drain();
+      await watch.close();
+      await listener.drain(DRAIN_LIMIT_MS);
+      await ops.drain(1_000);
+      await Promise.all([outbound.close(), store.close()]);
+      logger.info({ event: 'drained' }, 'drained');
+    },
+  };
+}
+
+async function readGatewayFile(configDir: string, environment: Environment): Promise<GatewayFile> {
+  const path = join(configDir, 'gatehouse.yaml');
+  const exists = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (!exists) return gatewayFileSchema.parse({});
+  const { value, problems } = await readYamlFile(path, gatewayFileSchema, environment);
+  if (value === undefined) throw new ConfigurationError(problems);
+  return value;
+}
+
+function openStore(settings: Settings, clock: Clock, logger: Logger): Store {
+  if (settings.redisUrl === undefined) {
+    logger.warn(
+      { event: 'store.embedded' },
+      'REDIS_URL is not set: sessions are kept in this process alone and end with it',
+    );
+    return createMemoryStore(clock);
+  }
+  let last = '';
+  return createRedisStore(settings.redisUrl, (error) => {
+    // ioredis repeats itself with each try to connect
+    if (error.message !== last) logger.error({ event: 'store.error', reason: error.message }, 'redis');
+    last = error.message;
+  });
+}
+
+async function applyTenants(folder: TenantFolder, registry: Registry, publicUrl: URL, audit: Audit): Promise<void> {
+  const changes = await folder.scan();
+  if (changes.length === 0) return;
+  registry.replace(folder.files());
+  for (const change of changes) announce(change, publicUrl, audit);
+}
+
+/** What an administrator of an IdP has to register is said with every change. */
+function announce(change: TenantChange, publicUrl: URL, audit: Audit): void {
+  if (change.kind === 'refused') {
+    audit('tenant.refused', {
+      tenant: change.id,
+      problems: change.problems.map(formatProblem),
+      goes_on_as_before: change.kept,
+    });
+    return;
+  }
+  const { file, kind } = change;
+  const sites = sitesOf({ slug: file.slug ?? file.id, hosts: file.hosts }, publicUrl);
+  const notYet = NOT_YET.filter((key) => file[key] !== undefined);
+  audit('tenant.changed', {
+    tenant: file.id,
+    change: kind,
+    enabled: file.enabled,
+    tenant_urls: sites.map(urls.home),
+    redirect_uris: sites.map((site) => urls.callback(file, site)),
+    logout_uris: sites.map((site) => urls.signOut(file, site)),
+    ...(notYet.length === 0 ? {} : { without_effect_in_this_version: notYet }),
+  });
+}

@@ -1,0 +1,133 @@
+/**
+ * koa-session on the pages that sign people in and out, over the same store and records as the hot path reads. It makes
+ * ids, sets cookies, replaces and removes; when it does so is said here, in so many words (`autoCommit` is off), because
+ * its habit of saving at the end of a request brings ended sessions back to life (libraries.md 4.2).
+ */
+import type Koa from 'koa';
+import createKoaSession from 'koa-session';
+import { digest, random256 } from '../kernel/random.ts';
+import type { Tenant } from '../tenants/tenant.ts';
+import type { SessionRecord } from './record.ts';
+import type { Sessions } from './sessions.ts';
+
+declare module 'koa' {
+  interface ExtendableContext {
+    /** koa-session's; only this file touches it */
+    session: { record?: SessionRecord; regenerate(): Promise<void>; manuallyCommit(): Promise<void> } | null;
+    readonly sessionOptions: { key: string; maxAge: number | 'session' };
+  }
+}
+
+export type BrowserSession = {
+  /** Makes `ctx` know the tenant's session; routes that write one stand behind it. */
+  readonly middleware: (ctx: Koa.Context, next: Koa.Next, tenant: Tenant) => Promise<void>;
+  readonly current: (ctx: Koa.Context) => SessionRecord | undefined;
+  /**
+   * A new id, always; then the session that the browser showed ends, and what `endOthers` ends (it gets the new digest).
+   * When any of it fails, the browser gets no cookie: nothing half-done is left in anybody's hands.
+   */
+  readonly establish: (
+    ctx: Koa.Context,
+    record: SessionRecord,
+    endOthers: (idDigest: string) => Promise<void>,
+  ) => Promise<void>;
+  /** Ends the session that the browser showed, and its cookie. */
+  readonly end: (ctx: Koa.Context) => Promise<void>;
+};
+
+/** What koa-session does not tell its store: whose request it is, and which ids are new. */
+type Visit = {
+  readonly tenant: Tenant;
+  readonly fresh: Set<string>;
+  readonly replaced: string[];
+  found: SessionRecord | undefined;
+  written: string | undefined;
+};
+
+export function createBrowserSession(app: Koa, sessions: Sessions): BrowserSession {
+  const visits = new WeakMap<Koa.Context, Visit>();
+
+  function visitOf(ctx: Koa.Context): Visit {
+    const visit = visits.get(ctx);
+    if (visit === undefined) throw new Error('this route does not stand behind the session middleware');
+    return visit;
+  }
+
+  const store = {
+    async get(id: string, _maxAge: number, { ctx }: { ctx?: Koa.Context }) {
+      const visit = visitOf(required(ctx));
+      visit.found = await sessions.findById(visit.tenant, id);
+      return visit.found === undefined ? undefined : { record: visit.found };
+    },
+    /** Writes under new ids only: an ended session cannot come back. */
+    async set(id: string, value: { record?: SessionRecord }, _maxAge: number, { ctx }: { ctx?: Koa.Context }) {
+      const visit = visitOf(required(ctx));
+      if (!visit.fresh.has(id) || value.record === undefined) throw new Error('sessions are written once, at sign-in');
+      await sessions.write(visit.tenant, id, value.record);
+      visit.written = digest(id);
+    },
+    /** The old one goes when the new one is there; an id that was never written has nothing to go. */
+    async destroy(id: string, { ctx }: { ctx?: Koa.Context }) {
+      const visit = visitOf(required(ctx));
+      if (!visit.fresh.has(id)) visit.replaced.push(digest(id));
+    },
+  };
+
+  const koaSession = createKoaSession(
+    {
+      store,
+      genid: (ctx: Koa.Context) => {
+        const id = random256();
+        visitOf(ctx).fresh.add(id);
+        return id;
+      },
+      autoCommit: false,
+      signed: false, // 256 random bits need no signature; checking one costs more than all the rest
+      secure: true,
+      httpOnly: true,
+      sameSite: 'lax', // not strict: the redirect back from the IdP is cross-site (requirements.md K5)
+    },
+    app,
+  );
+
+  async function endReplaced(visit: Visit): Promise<void> {
+    for (const idDigest of visit.replaced.splice(0)) await sessions.end(visit.tenant, idDigest);
+  }
+
+  return {
+    async middleware(ctx, next, tenant) {
+      visits.set(ctx, { tenant, fresh: new Set(), replaced: [], found: undefined, written: undefined });
+      ctx.cookies.secure = true; // TLS ends in front of us; PUBLIC_URL was checked at start
+      ctx.sessionOptions.key = tenant.sessionCookie; // each request has its own copy of the options
+      ctx.sessionOptions.maxAge = tenant.session.absolute;
+      await koaSession(ctx, next);
+    },
+    current: (ctx) => visitOf(ctx).found,
+    async establish(ctx, record, endOthers) {
+      const visit = visitOf(ctx);
+      const cookiesBefore = ctx.res.getHeader('set-cookie') ?? [];
+      if (ctx.session === null) throw new Error('the session was ended in this request');
+      try {
+        ctx.session.record = record;
+        await ctx.session.regenerate();
+        await endReplaced(visit);
+        if (visit.written === undefined) throw new Error('koa-session wrote no session');
+        await endOthers(visit.written);
+      } catch (error) {
+        ctx.res.setHeader('set-cookie', cookiesBefore);
+        throw error;
+      }
+    },
+    async end(ctx) {
+      const { session } = ctx;
+      ctx.session = null;
+      await session?.manuallyCommit();
+      await endReplaced(visitOf(ctx));
+    },
+  };
+}
+
+function required(ctx: Koa.Context | undefined): Koa.Context {
+  if (ctx === undefined) throw new Error('koa-session calls its store with the context');
+  return ctx;
+}

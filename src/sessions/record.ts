@@ -1,0 +1,90 @@
+/**
+ * What the store holds of a session, and what counts as one when it comes back. A record that is malformed, of another
+ * tenant, of another issuer than the tenant's today, or past its end is no session.
+ */
+import { z } from 'zod';
+import type { Identity } from '../identity/identity.ts';
+import type { Tenant } from '../tenants/tenant.ts';
+
+const text = z.string().nullable();
+
+const schema = z.object({
+  v: z.literal(1),
+  tenant: z.string(),
+  connection: z.literal('oidc'),
+  issuer: z.string(),
+  sub: z.string(),
+  email: text,
+  name: text,
+  preferred_username: text,
+  given_name: text,
+  family_name: text,
+  locale: text,
+  zoneinfo: text,
+  groups: z.array(z.string()),
+  /** the IdP's name for its own session, where it gave one (Back-Channel Logout 2.1) */
+  sid: text,
+  signed_in_at_ms: z.number(),
+  renewed_at_ms: z.number(),
+  expires_at_ms: z.number(),
+});
+
+export type SessionRecord = Readonly<z.output<typeof schema>>;
+
+export type SessionFacts = {
+  readonly identity: Identity;
+  readonly groups: readonly string[];
+  readonly connection: 'oidc';
+  readonly issuer: string;
+  readonly sid: string | null;
+};
+
+export function createRecord(tenant: Tenant, facts: SessionFacts, nowMs: number): SessionRecord {
+  return {
+    v: 1,
+    tenant: tenant.id,
+    connection: facts.connection,
+    issuer: facts.issuer,
+    ...facts.identity,
+    groups: [...facts.groups],
+    sid: facts.sid,
+    signed_in_at_ms: nowMs,
+    renewed_at_ms: nowMs,
+    expires_at_ms: nowMs + tenant.session.absolute,
+  };
+}
+
+/** @returns the record, or `undefined` when `stored` is no session of this tenant now */
+export function parseRecord(stored: string, tenant: Tenant, nowMs: number): SessionRecord | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(stored);
+  } catch {
+    return undefined;
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) return undefined;
+  const record = parsed.data;
+  const belongsHere = record.tenant === tenant.id && record.issuer === tenant.oidc.issuer;
+  return belongsHere && record.expires_at_ms > nowMs ? record : undefined;
+}
+
+/** The public form: contract section 5. */
+export function sessionJson(record: SessionRecord): Record<string, unknown> {
+  return {
+    tenant: record.tenant,
+    sub: record.sub,
+    email: record.email,
+    name: record.name,
+    preferred_username: record.preferred_username,
+    given_name: record.given_name,
+    family_name: record.family_name,
+    locale: record.locale,
+    zoneinfo: record.zoneinfo,
+    groups: record.groups,
+    connection: record.connection,
+    signed_in_at: new Date(record.signed_in_at_ms).toISOString(),
+    renewed_at: new Date(record.renewed_at_ms).toISOString(),
+    expires_at: new Date(record.expires_at_ms).toISOString(),
+  };
+}

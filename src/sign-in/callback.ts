@@ -1,0 +1,148 @@
+/**
+ * `/SSO/OIDC/:id/Callback`: the redirect URI. Its way, top to bottom: parameters -> attempt -> taken, once -> verified
+ * claims -> person -> groups -> session -> 303. Every step refuses by default; nothing is written before the last one.
+ */
+import { ANSWER_NAMES, type Answer, parseAnswer, refuseIdpError } from '../connections/oidc/answer.ts';
+import type { OidcConnection } from '../connections/oidc/connection.ts';
+import type { VerifiedClaims } from '../connections/verified-claims.ts';
+import { readForm } from '../edge/form.ts';
+import type { OwnHeaders } from '../edge/headers.ts';
+import { isCrossSite, isNavigation } from '../edge/negotiate.ts';
+import type { Context } from '../edge/request.ts';
+import { assignGroups } from '../identity/groups.ts';
+import { type Person, readPerson } from '../identity/identity.ts';
+import type { Clock } from '../kernel/clock.ts';
+import type { Audit } from '../kernel/events.ts';
+import { failureOf, GatewayFailure } from '../kernel/failure.ts';
+import { member } from '../kernel/json.ts';
+import type { Refusal } from '../kernel/refusal.ts';
+import type { BrowserSession } from '../sessions/koa-session.ts';
+import { createRecord, type SessionRecord } from '../sessions/record.ts';
+import type { Place } from '../tenants/registry.ts';
+import type { Attempt, Attempts } from './attempt.ts';
+import { type Recover, roundsCookie } from './recover.ts';
+import { sendRelayPage } from './relay-page.ts';
+import type { EndReplaced } from './replaced.ts';
+import { parseReturnPath } from './return-path.ts';
+import { seeOther, setOwnCookie, signInUrl } from './start.ts';
+
+export type HandleCallback = (ctx: Context, place: Place) => Promise<void>;
+
+type Dependencies = {
+  readonly attempts: Attempts;
+  readonly connection: OidcConnection;
+  readonly browserSession: BrowserSession;
+  readonly recover: Recover;
+  readonly endReplaced: EndReplaced;
+  readonly ownHeaders: OwnHeaders;
+  readonly audit: Audit;
+  readonly clock: Clock;
+};
+
+export function createHandleCallback(dependencies: Dependencies): HandleCallback {
+  const { attempts, connection, recover, ownHeaders, clock } = dependencies;
+
+  return async (ctx, place) => {
+    const query = new URLSearchParams(ctx.querystring);
+    if (ctx.method === 'GET' && !ANSWER_NAMES.some((name) => query.has(name))) return bare(ctx, place, ownHeaders);
+    const answer = await readAnswer(ctx, place, query);
+    const state = answer.parameters.get('state');
+    if (state === undefined) throw refusal(withoutState(answer), place);
+    const { attempt: opened, remains } = await attempts.open(place, ctx.req.headers.cookie, state);
+    if (!opened.ok) return recover(ctx, place, opened.refusal, remains);
+    const attempt = await attempts.take(place, opened.value);
+    if (!attempt.ok) return recover(ctx, place, attempt.refusal, remains);
+    try {
+      const verified = await connection.finish(place.tenant.oidc, answer, attempt.value);
+      if (!verified.ok) throw refusal(verified.refusal, place, attempt.value);
+      const { person, groups } = identify(ctx, verified.value, place, attempt.value, dependencies.audit);
+      const record = createRecord(place.tenant, factsOf(verified.value, person, groups), clock.nowMs());
+      await establish(ctx, place, attempt.value, record, dependencies);
+    } catch (error) {
+      if (!(error instanceof GatewayFailure)) throw error;
+      throw error.with({ event: 'sign_in.refused', retryUrl: signInUrl(place, attempt.value.returnPath) });
+    }
+  };
+}
+
+/** Nothing came that a server can see: perhaps a fragment, perhaps a bookmark. */
+async function bare(ctx: Context, place: Place, ownHeaders: OwnHeaders): Promise<void> {
+  if (place.tenant.oidc.response_mode === 'fragment' || isNavigation(ctx)) return sendRelayPage(ctx, place, ownHeaders);
+  throw refusal({ reason: 'parameters_missing' }, place);
+}
+
+async function readAnswer(ctx: Context, place: Place, query: URLSearchParams): Promise<Answer> {
+  const isGet = ctx.method === 'GET';
+  const answer = parseAnswer({
+    method: ctx.method,
+    sent: isGet ? query : await readForm(ctx),
+    beside: isGet ? new URLSearchParams() : query,
+    crossSite: isCrossSite(ctx.req.headers) ?? false,
+  });
+  if (!answer.ok) throw refusal(answer.refusal, place);
+  return answer.value;
+}
+
+/** Some IdPs leave `state` out of their errors; a token without one was never asked for. */
+function withoutState({ parameters }: Answer): Refusal {
+  const isError = parameters.has('error') && !parameters.has('id_token');
+  const refused = isError ? refuseIdpError(parameters) : undefined;
+  return refused !== undefined && !refused.ok
+    ? refused.refusal
+    : { reason: 'parameters_missing', evidence: { name: 'state' } };
+}
+
+function identify(
+  ctx: Context,
+  verified: VerifiedClaims,
+  place: Place,
+  attempt: Attempt,
+  audit: Audit,
+): { person: Person; groups: readonly string[] } {
+  const { tenant } = place;
+  const person = readPerson(verified, tenant.oidc);
+  if (!person.ok) throw refusal(combine(person.refusal), place, attempt);
+  const groups = assignGroups(person.value.roles, tenant.groups);
+  if (!groups.ok) throw refusal(groups.refusal, place, attempt);
+  for (const claim of person.value.dropped)
+    audit('claims.dropped', { tenant: tenant.id, request_id: ctx.state.requestId, claim });
+  return { person: person.value, groups: groups.value };
+}
+
+/** Several claims may be wrong; the log names them all. */
+function combine(refusals: readonly Refusal[]): Refusal {
+  const [first = { reason: 'claim_malformed' as const }] = refusals;
+  const claims = refusals.map(({ reason, evidence }) => `${evidence?.claim}: ${reason}`).join(', ');
+  return { ...first, evidence: { ...first.evidence, claims } };
+}
+
+function factsOf({ connection, issuer, claims }: VerifiedClaims, { identity }: Person, groups: readonly string[]) {
+  const sid = member(claims, 'sid');
+  return { connection, issuer, identity, groups, sid: typeof sid === 'string' ? sid : null };
+}
+
+async function establish(
+  ctx: Context,
+  place: Place,
+  attempt: Attempt,
+  record: SessionRecord,
+  { browserSession, endReplaced, audit, ownHeaders }: Dependencies,
+): Promise<void> {
+  await browserSession.establish(ctx, record, (idDigest) => endReplaced(place, attempt, idDigest));
+  setOwnCookie(ctx, roundsCookie(place), '', 0);
+  audit('sign_in.succeeded', {
+    tenant: place.tenant.id,
+    request_id: ctx.state.requestId,
+    client: ctx.state.client,
+    connection: record.connection,
+    sub: record.sub,
+    groups: record.groups,
+  });
+  ownHeaders(ctx);
+  seeOther(ctx, `${place.site.origin}${attempt.returnPath}`);
+}
+
+function refusal(reason: Refusal, place: Place, attempt?: Attempt): GatewayFailure {
+  const returnPath = attempt?.returnPath ?? parseReturnPath(undefined, place);
+  return failureOf(reason, { event: 'sign_in.refused', retryUrl: signInUrl(place, returnPath) });
+}

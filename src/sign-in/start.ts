@@ -1,0 +1,92 @@
+/**
+ * Sends a browser to its tenant's IdP. Nothing that a visitor sent shapes the request, but the `login_hint` of a
+ * third-party-initiated login, which Core section 4 demands.
+ */
+import type { OidcConnection } from '../connections/oidc/connection.ts';
+import type { OwnHeaders } from '../edge/headers.ts';
+import type { Context } from '../edge/request.ts';
+import type { Audit } from '../kernel/events.ts';
+import { GatewayFailure } from '../kernel/failure.ts';
+import type { Sessions } from '../sessions/sessions.ts';
+import type { Place } from '../tenants/registry.ts';
+import { urls } from '../tenants/tenant.ts';
+import { ATTEMPT_LIFETIME_MS, type Attempts } from './attempt.ts';
+import type { ReturnPath } from './return-path.ts';
+
+export type StartOptions = {
+  readonly returnPath: ReturnPath;
+  readonly rounds?: number;
+  readonly loginHint?: string | undefined;
+  readonly switchAccount?: boolean;
+};
+
+export type StartSignIn = (ctx: Context, place: Place, options: StartOptions) => Promise<void>;
+
+type Dependencies = {
+  readonly attempts: Attempts;
+  readonly connection: OidcConnection;
+  readonly sessions: Sessions;
+  readonly ownHeaders: OwnHeaders;
+  readonly audit: Audit;
+};
+
+/** The answer is a 303 to the IdP. Throws `idp_unavailable`; then nothing was begun. */
+export function createStartSignIn({ attempts, connection, sessions, ownHeaders, audit }: Dependencies): StartSignIn {
+  return async (ctx, place, options) => {
+    const { tenant, site } = place;
+    const cookieHeader = ctx.req.headers.cookie;
+    const begun = await attempts.begin(place, cookieHeader, {
+      returnPath: options.returnPath,
+      rounds: options.rounds ?? 0,
+      replaces: sessions.digestOf(tenant, cookieHeader),
+    });
+    const target = await connection
+      .begin(tenant.oidc, {
+        redirectUri: urls.callback(tenant, site),
+        state: begun.state,
+        nonce: begun.nonce,
+        loginHint: options.loginHint,
+        switchAccount: options.switchAccount ?? false,
+      })
+      .catch((error: unknown) => {
+        if (!(error instanceof GatewayFailure)) throw error;
+        throw error.with({ event: 'sign_in.refused', retryUrl: signInUrl(place, options.returnPath) });
+      });
+    setOwnCookie(ctx, begun.cookie.name, begun.cookie.value, ATTEMPT_LIFETIME_MS);
+    audit('sign_in.started', {
+      tenant: tenant.id,
+      request_id: ctx.state.requestId,
+      client: ctx.state.client,
+      ...(options.rounds ? { rounds: options.rounds } : {}),
+    });
+    ownHeaders(ctx);
+    seeOther(ctx, target);
+  };
+}
+
+/** The address that starts this sign-in again, for buttons and for programs. */
+export function signInUrl({ tenant, site }: Place, returnPath: ReturnPath): string {
+  return urls.signIn(tenant, site, { return_to: returnPath });
+}
+
+/** 303 and never 307: a body must not travel on (RFC 9700 section 4.12). */
+export function seeOther(ctx: Context, url: string): void {
+  ctx.status = 303;
+  ctx.set('Location', url);
+  ctx.body = null;
+  ctx.status = 303; // a null body makes it 204
+}
+
+/** Sent back on the IdP's cross-site POST too, hence `SameSite=None` (requirements.md K3). Zero removes it. */
+export function setOwnCookie(ctx: Context, name: string, value: string, lifetimeMs: number): void {
+  ctx.cookies.secure = true; // TLS ends in front of us; PUBLIC_URL was checked at start
+  ctx.cookies.set(name, value, {
+    httpOnly: true,
+    secure: true,
+    sameSite: 'none',
+    path: '/',
+    overwrite: true,
+    signed: false,
+    ...(lifetimeMs > 0 ? { maxAge: lifetimeMs } : { expires: new Date(0) }),
+  });
+}

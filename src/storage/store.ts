@@ -1,0 +1,34 @@
+/**
+ * The seam between the gateway and what remembers: a few verbs over strings, each with a lifetime, each atomic. Two
+ * implementations pass one behavioural suite (test/contracts/store.ts). What cannot be answered in time is thrown as a
+ * `StoreUnavailable`, so that nobody takes an outage for an absent session.
+ */
+import { GatewayFailure } from '../kernel/failure.ts';
+
+const RETRY_AFTER_SECONDS = '5';
+
+export type Store = {
+  /** The value, and with `touchMs` also a new lifetime for it, in one step; `undefined`: there is none. */
+  readonly get: (key: string, touchMs?: number) => Promise<string | undefined>;
+  /** Writes, whatever was there. */
+  readonly set: (key: string, value: string, ttlMs: number) => Promise<void>;
+  /** Writes only where nothing is. @returns whether it wrote: true for exactly one of any number of callers */
+  readonly add: (key: string, value: string, ttlMs: number) => Promise<boolean>;
+  /** Writes and answers what was there before. */
+  readonly swap: (key: string, value: string, ttlMs: number) => Promise<string | undefined>;
+  /** @returns whether there was something */
+  readonly delete: (key: string) => Promise<boolean>;
+  /** Answers when the store does. */
+  readonly ping: () => Promise<void>;
+  readonly close: () => Promise<void>;
+};
+
+export class StoreUnavailable extends GatewayFailure {
+  constructor(cause: unknown) {
+    super('store_unavailable', {
+      reason: 'store_unavailable',
+      cause,
+      headers: { 'Retry-After': RETRY_AFTER_SECONDS },
+    });
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Who is served. A whole that is never changed, only replaced: a request that began with one sees it to its end.
+ * Disabled tenants are not in it, so they are as unknown as any misspelt name.
+ */
+import type { TenantFile } from '../config/tenant-file.ts';
+import { createTenant, type Site, sitesOf, type Tenant } from './tenant.ts';
+
+export type Place = { readonly tenant: Tenant; readonly site: Site };
+
+export type Registry = {
+  /** By the id of a protocol URL, exactly. On a tenant's own host no other tenant exists. */
+  readonly byId: (id: string, host: string) => Place | undefined;
+  /**
+   * By the first segment of a path, percent-decoded, whatever its case; on a tenant's own host every path is its own.
+   */
+  readonly byPath: (segment: string, host: string) => Place | undefined;
+  readonly tenants: () => readonly Tenant[];
+  /** Puts other tenants in force. A file that stayed the same keeps its tenant. */
+  readonly replace: (files: readonly TenantFile[]) => void;
+};
+
+type Snapshot = {
+  readonly byId: ReadonlyMap<string, Tenant>;
+  readonly bySlug: ReadonlyMap<string, Tenant>;
+  readonly byHost: ReadonlyMap<string, Tenant>;
+};
+
+export function createRegistry(publicUrl: URL): Registry {
+  let snapshot: Snapshot = { byId: new Map(), bySlug: new Map(), byHost: new Map() };
+  let built = new Map<TenantFile, Tenant>();
+
+  function place(tenant: Tenant | undefined, host: string): Place | undefined {
+    if (tenant === undefined) return undefined;
+    const own = snapshot.byHost.get(host);
+    if (own !== undefined && own !== tenant) return undefined;
+    const sites = sitesOf(tenant, publicUrl);
+    const site = own === undefined ? sites[0] : sites[1 + tenant.hosts.indexOf(host)];
+    return site === undefined ? undefined : { tenant, site };
+  }
+
+  return {
+    byId: (id, host) => place(snapshot.byId.get(id), host),
+    byPath: (segment, host) => place(snapshot.byHost.get(host) ?? snapshot.bySlug.get(segment.toLowerCase()), host),
+    tenants: () => [...snapshot.byId.values()],
+    replace(files) {
+      const next = new Map<TenantFile, Tenant>();
+      for (const file of files) if (file.enabled) next.set(file, built.get(file) ?? createTenant(file));
+      const tenants = [...next.values()];
+      built = next;
+      snapshot = {
+        byId: new Map(tenants.map((tenant) => [tenant.id, tenant])),
+        bySlug: new Map(tenants.map((tenant) => [tenant.slug.toLowerCase(), tenant])),
+        byHost: new Map(tenants.flatMap((tenant) => tenant.hosts.map((host) => [host, tenant]))),
+      };
+    },
+  };
+}

@@ -1,0 +1,65 @@
+/**
+ * A tenant, frozen and ready to serve: its file, with everything worked out that requests need. The addresses are built
+ * from PUBLIC_URL and the tenant's own hosts, never from a request (lessons.md 1.12).
+ */
+import type { OidcConfig, TenantFile } from '../config/tenant-file.ts';
+import { createGroupTable, type GroupTable } from '../identity/groups.ts';
+
+export type Tenant = {
+  readonly id: string;
+  readonly slug: string;
+  readonly name: string;
+  readonly hosts: readonly string[];
+  readonly oidc: OidcConfig;
+  readonly groups: GroupTable;
+  readonly session: TenantFile['session'];
+  readonly signOut: TenantFile['sign_out'];
+  readonly branding: TenantFile['branding'];
+  /** the name of this tenant's session cookie, on whatever host */
+  readonly sessionCookie: string;
+};
+
+/**
+ * Where a tenant is reached: `origin` without a slash at the end, and what stands before its own paths (`/AcmeCorp`, or
+ * nothing on a host of its own).
+ */
+export type Site = { readonly origin: string; readonly prefix: string };
+
+export function createTenant(file: TenantFile): Tenant {
+  return Object.freeze({
+    id: file.id,
+    slug: file.slug ?? file.id,
+    name: file.name ?? file.slug ?? file.id,
+    hosts: file.hosts,
+    oidc: Object.freeze(file.oidc),
+    groups: createGroupTable(file),
+    session: file.session,
+    signOut: file.sign_out,
+    branding: file.branding,
+    sessionCookie: `__Host-gatehouse-session-${file.id}`,
+  });
+}
+
+/** Every site of a tenant, that of PUBLIC_URL first. */
+export function sitesOf(tenant: Pick<Tenant, 'slug' | 'hosts'>, publicUrl: URL): Site[] {
+  const port = publicUrl.port === '' ? '' : `:${publicUrl.port}`;
+  return [
+    { origin: publicUrl.origin, prefix: `/${tenant.slug}` },
+    ...tenant.hosts.map((host) => ({ origin: `${publicUrl.protocol}//${host}${port}`, prefix: '' })),
+  ];
+}
+
+/** The gateway's own addresses for one tenant at one of its sites: contract section 3. */
+export const urls = {
+  home: (site: Site): string => `${site.origin}${site.prefix || '/'}`,
+  signIn: (tenant: Pick<Tenant, 'id'>, site: Site, parameters: Readonly<Record<string, string>> = {}): string =>
+    `${site.origin}/SSO/OIDC/${tenant.id}/SignIn${query(parameters)}`,
+  callback: (tenant: Pick<Tenant, 'id'>, site: Site): string => `${site.origin}/SSO/OIDC/${tenant.id}/Callback`,
+  signOut: (tenant: Pick<Tenant, 'id'>, site: Site): string => `${site.origin}/SSO/OIDC/${tenant.id}/SignOut`,
+  account: (tenant: Pick<Tenant, 'id'>, site: Site): string => `${site.origin}/SSO/Account/${tenant.id}`,
+};
+
+function query(parameters: Readonly<Record<string, string>>): string {
+  const text = new URLSearchParams(parameters).toString();
+  return text === '' ? '' : `?${text}`;
+}
