@@ -65,36 +65,28 @@ const issuer = z
   .refine((text) => !/[?#]/.test(text), 'must have neither query nor fragment')
   .refine((text) => !URL.parse(text)?.username, 'must not hold a user name');
 
-const oidc = z
-  .strictObject({
-    issuer,
-    client_id: z.string().min(1).max(1024),
-    flow: z.literal('implicit', 'must be implicit: this version does not know the code flow yet').default('implicit'),
-    response_mode: z.enum(['form_post', 'query', 'fragment']).default('form_post'),
-    scope: z
-      .string()
-      .refine((text) => text.split(' ').includes('openid'), 'must include openid')
-      .default('openid profile email'),
-    token_algs: z.array(z.enum(TOKEN_ALGORITHMS)).min(1).default(['RS256']),
-    clock_tolerance: z.int().min(0).max(120).default(30),
-    trusted_audiences: z.array(z.string().min(1)).default([]),
-    max_age: z.int().min(0).nullable().default(null),
-    acr_values: z.string().min(1).nullable().default(null),
-    claims: z
-      .strictObject({ roles: claimPath.default(['roles']), email: claimPath.default(['email']) })
-      .default({ roles: ['roles'], email: ['email'] }),
-    optional_claims: z.array(z.enum(['email', 'roles', 'name'])).default([]),
-    discovery_url: webUrl.nullable().default(null),
-    quirks: z.array(z.enum(['logout_token_without_exp', 'frontchannel_sid_only', 'lenient_auth_time'])).default([]),
-    allow_insecure: z.boolean().default(false),
-  })
-  .superRefine((value, context) => {
-    for (const field of ['issuer', 'discovery_url'] as const) {
-      const url = value[field];
-      if (url?.startsWith('http://') && !value.allow_insecure)
-        context.addIssue({ code: 'custom', path: [field], message: 'must be https (or set allow_insecure)' });
-    }
-  });
+const oidc = z.strictObject({
+  issuer,
+  client_id: z.string().min(1).max(1024),
+  flow: z.literal('implicit', 'must be implicit: this version does not know the code flow yet').default('implicit'),
+  response_mode: z.enum(['form_post', 'query', 'fragment']).default('form_post'),
+  scope: z
+    .string()
+    .refine((text) => text.split(' ').includes('openid'), 'must include openid')
+    .default('openid profile email'),
+  token_algs: z.array(z.enum(TOKEN_ALGORITHMS)).min(1).default(['RS256']),
+  clock_tolerance: z.int().min(0).max(120).default(30),
+  trusted_audiences: z.array(z.string().min(1)).default([]),
+  max_age: z.int().min(0).nullable().default(null),
+  acr_values: z.string().min(1).nullable().default(null),
+  claims: z
+    .strictObject({ roles: claimPath.default(['roles']), email: claimPath.default(['email']) })
+    .default({ roles: ['roles'], email: ['email'] }),
+  optional_claims: z.array(z.enum(['email', 'roles', 'name'])).default([]),
+  discovery_url: webUrl.nullable().default(null),
+  quirks: z.array(z.enum(['logout_token_without_exp', 'frontchannel_sid_only', 'lenient_auth_time'])).default([]),
+  allow_insecure: z.boolean().default(false),
+});
 
 /** Role values: exact, or everything with one prefix. */
 const rolePattern = z
@@ -118,53 +110,42 @@ const session = z
   })
   .prefault({});
 
-export const tenantFileSchema = z
-  .strictObject({
-    id: z.string().regex(TENANT_ID, 'must match [a-z0-9][a-z0-9-]{0,62}'),
-    slug: z
-      .string()
-      .regex(SLUG, 'must match [A-Za-z0-9][A-Za-z0-9._~-]{0,62}')
-      .refine((slug) => !RESERVED_SLUGS.has(slug.toLowerCase()), 'is a name that the gateway keeps for itself')
-      .optional(),
-    name: z.string().min(1).max(256).optional(),
-    hosts: z.array(z.string().regex(HOST, 'must be a host name in lower case, without a port')).default([]),
-    enabled: z.boolean().default(true),
-    oidc,
-    groups: z.array(group).default([]),
-    unknown_roles: z.enum(['ignore', 'reject']).default('ignore'),
-    no_groups: z.enum(['reject', 'allow']).default('reject'),
-    default_groups: z.array(z.string()).default([]),
-    session,
-    sign_out: z.strictObject({ post_logout_redirect: webUrl.nullable().default(null) }).prefault({}),
-    branding: z
-      .strictObject({
-        logo: z
-          .string()
-          .max(65_536)
-          .regex(/^data:image\/(?:png|jpeg|webp|svg\+xml);base64,[A-Za-z0-9+/=]+$/, 'must be a data: URL of an image')
-          .nullable()
-          .default(null),
-        color: z
-          .string()
-          .regex(/^#[0-9a-fA-F]{6}$/, 'must be a colour such as #0b57d0')
-          .nullable()
-          .default(null),
-      })
-      .prefault({}),
-    upstream: z.unknown().optional(),
-    links: z.unknown().optional(),
-    access: z.unknown().optional(),
-  })
-  .superRefine((file, context) => {
-    const ids = new Set<string>();
-    for (const [index, { id }] of file.groups.entries()) {
-      if (ids.has(id)) context.addIssue({ code: 'custom', path: ['groups', index, 'id'], message: 'is defined twice' });
-      ids.add(id);
-    }
-    for (const [index, id] of file.default_groups.entries())
-      if (!ids.has(id))
-        context.addIssue({ code: 'custom', path: ['default_groups', index], message: 'is no group of this tenant' });
-  });
+export const tenantFileSchema = z.strictObject({
+  id: z.string().regex(TENANT_ID, 'must match [a-z0-9][a-z0-9-]{0,62}'),
+  slug: z
+    .string()
+    .regex(SLUG, 'must match [A-Za-z0-9][A-Za-z0-9._~-]{0,62}')
+    .refine((slug) => !RESERVED_SLUGS.has(slug.toLowerCase()), 'is a name that the gateway keeps for itself')
+    .optional(),
+  name: z.string().min(1).max(256).optional(),
+  hosts: z.array(z.string().regex(HOST, 'must be a host name in lower case, without a port')).default([]),
+  enabled: z.boolean().default(true),
+  oidc,
+  groups: z.array(group).default([]),
+  unknown_roles: z.enum(['ignore', 'reject']).default('ignore'),
+  no_groups: z.enum(['reject', 'allow']).default('reject'),
+  default_groups: z.array(z.string()).default([]),
+  session,
+  sign_out: z.strictObject({ post_logout_redirect: webUrl.nullable().default(null) }).prefault({}),
+  branding: z
+    .strictObject({
+      logo: z
+        .string()
+        .max(65_536)
+        .regex(/^data:image\/(?:png|jpeg|webp|svg\+xml);base64,[A-Za-z0-9+/=]+$/, 'must be a data: URL of an image')
+        .nullable()
+        .default(null),
+      color: z
+        .string()
+        .regex(/^#[0-9a-fA-F]{6}$/, 'must be a colour such as #0b57d0')
+        .nullable()
+        .default(null),
+    })
+    .prefault({}),
+  upstream: z.unknown().optional(),
+  links: z.unknown().optional(),
+  access: z.unknown().optional(),
+});
 
 export type TenantFile = z.output<typeof tenantFileSchema>;
 export type OidcConfig = TenantFile['oidc'];
@@ -172,9 +153,60 @@ export type OidcConfig = TenantFile['oidc'];
 /** Keys of the contract that this version accepts and does nothing with yet; said in the log, never silently. */
 export const NOT_YET = ['upstream', 'links', 'access'] as const;
 
-/** Whether the file may speak plain http to its IdP: a development switch, in production for this machine only. */
-export function insecureProblem(file: TenantFile, production: boolean): string | undefined {
-  const plain = [file.oidc.issuer, file.oidc.discovery_url].filter((url) => url?.startsWith('http://'));
-  const outside = plain.some((url) => !isLoopbackHost(URL.parse(url ?? '')?.hostname ?? ''));
-  return production && outside ? 'allow_insecure is for loopback hosts only in production' : undefined;
+type Located = { readonly path: readonly PropertyKey[]; readonly message: string };
+
+/** As much of a file as is well-formed, so that what is wrong elsewhere hides nothing here. */
+const readable = z
+  .looseObject({
+    id: z.unknown(),
+    hosts: z.array(z.unknown()).catch([]),
+    oidc: z
+      .looseObject({ issuer: z.string().optional().catch(''), discovery_url: z.string().nullish().catch('') })
+      .catch({ issuer: '', discovery_url: '' }),
+    groups: z.array(z.looseObject({ id: z.unknown() }).catch({ id: undefined })).catch([]),
+    default_groups: z.array(z.unknown()).catch([]),
+  })
+  .catch({ id: undefined, hosts: [], oidc: {}, groups: [], default_groups: [] });
+
+export type FilePlace = {
+  /** the file's name without its ending */
+  readonly name: string;
+  readonly production: boolean;
+  /** the host of PUBLIC_URL */
+  readonly publicHost: string;
+};
+
+/** What is wrong between one field and another, or between a field and the place of the file. Run beside the schema. */
+export function checkTenantFile(value: unknown, place: FilePlace): Located[] {
+  const file = readable.parse(value);
+  const ids = file.groups.map(({ id }) => id);
+  return [
+    ...(file.id === place.name || file.id === undefined
+      ? []
+      : [{ path: ['id'], message: `must be the file's name, ${place.name}` }]),
+    ...ids.flatMap((id, index) =>
+      id !== undefined && ids.indexOf(id) < index
+        ? [{ path: ['groups', index, 'id'], message: 'is defined twice' }]
+        : [],
+    ),
+    ...file.default_groups.flatMap((id, index) =>
+      ids.includes(id) ? [] : [{ path: ['default_groups', index], message: 'is no group of this tenant' }],
+    ),
+    ...file.hosts.flatMap((host, index) =>
+      host === place.publicHost ? [{ path: ['hosts', index], message: 'is the host of PUBLIC_URL' }] : [],
+    ),
+    ...plainHttpProblems(file.oidc, place.production),
+  ];
+}
+
+/** Plain http to an IdP is a development switch, and in production it is for this machine only. */
+function plainHttpProblems(oidc: z.output<typeof readable>['oidc'], production: boolean): Located[] {
+  return (['issuer', 'discovery_url'] as const).flatMap((field) => {
+    const url = URL.parse(oidc[field] ?? '');
+    if (url?.protocol !== 'http:') return [];
+    const path = ['oidc', field];
+    if (oidc.allow_insecure !== true) return [{ path, message: 'must be https (or set allow_insecure)' }];
+    if (!production || isLoopbackHost(url.hostname)) return [];
+    return [{ path, message: 'must be https: in production allow_insecure is for loopback hosts only' }];
+  });
 }

@@ -7,7 +7,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Problem } from './problem.ts';
 import type { Environment } from './settings.ts';
-import { insecureProblem, TENANT_ID, type TenantFile, tenantFileSchema } from './tenant-file.ts';
+import { checkTenantFile, TENANT_ID, type TenantFile, tenantFileSchema } from './tenant-file.ts';
 import { readYamlFile } from './yaml-file.ts';
 
 const PARALLEL_READS = 64;
@@ -69,28 +69,16 @@ export function createTenantFolder(options: Options): TenantFolder {
     const path = join(folder, name);
     const before = await fingerprintOf([path, ...(known?.references ?? [])]);
     if (known?.fingerprint === before) return undefined;
-    const result = await readYamlFile(path, tenantFileSchema, options.environment);
-    const problems = [
-      ...result.problems,
-      ...(result.value === undefined ? [] : placeProblems(path, name, result.value)),
-    ];
+    const { environment, production, publicHost } = options;
+    const result = await readYamlFile(path, tenantFileSchema, environment, (value) =>
+      checkTenantFile(value, { name: idOf(name), production, publicHost }),
+    );
     const entry = known ?? { path, fingerprint: '', references: [], active: undefined, waiting: undefined };
     entry.references = result.references;
     entry.fingerprint = await fingerprintOf([path, ...result.references]);
-    entry.waiting = problems.length === 0 ? result.value : undefined;
+    entry.waiting = result.value;
     entries.set(name, entry);
-    return problems.length === 0 ? undefined : refused(entry, problems);
-  }
-
-  function placeProblems(path: string, name: string, file: TenantFile): Problem[] {
-    const problem = (key: string, message: string): Problem => ({ file: path, line: 1, key, message });
-    const expected = basename(name).replace(/\.ya?ml$/, '');
-    const insecure = insecureProblem(file, options.production);
-    return [
-      ...(file.id === expected ? [] : [problem('id', `must be the file's name, ${expected}`)]),
-      ...(insecure === undefined ? [] : [problem('oidc.allow_insecure', insecure)]),
-      ...(file.hosts.includes(options.publicHost) ? [problem('hosts', 'must not hold the host of PUBLIC_URL')] : []),
-    ];
+    return result.value === undefined ? refused(entry, result.problems) : undefined;
   }
 
   /** Puts what was read into force unless another tenant holds its slug or host; what had to wait tries again. */
@@ -133,8 +121,12 @@ function claimsOf(file: TenantFile): string[] {
 }
 
 function refused(entry: Entry, problems: readonly Problem[]): TenantChange {
-  const id = basename(entry.path).replace(/\.ya?ml$/, '');
+  const id = idOf(basename(entry.path));
   return { kind: 'refused', id: TENANT_ID.test(id) ? id : '(not an id)', problems, kept: entry.active !== undefined };
+}
+
+function idOf(fileName: string): string {
+  return fileName.replace(/\.ya?ml$/, '');
 }
 
 /** Changes whenever one of the files does; a file that cannot be looked at counts too. */

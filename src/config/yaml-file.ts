@@ -19,12 +19,13 @@ export type FileResult<T> = {
 };
 
 type Path = readonly PropertyKey[];
-type Located = { readonly path: Path; readonly message: string };
+export type Located = { readonly path: Path; readonly message: string };
 
 export async function readYamlFile<S extends z.ZodType>(
   path: string,
   schema: S,
   environment: Environment,
+  checkFurther: (value: unknown) => readonly Located[] = () => [],
 ): Promise<FileResult<z.output<S>>> {
   const lines = new LineCounter();
   const refusal = (message: string): FileResult<z.output<S>> => ({
@@ -54,15 +55,20 @@ export async function readYamlFile<S extends z.ZodType>(
     };
   const filled = await fillPlaceholders(document.toJS(), environment);
   const parsed = schema.safeParse(filled.value);
-  const located = [...filled.problems, ...issuesOf(parsed.error?.issues ?? [], filled.problems)];
+  const located = [
+    ...filled.problems,
+    ...issuesOf(parsed.error?.issues ?? [], filled.problems),
+    ...checkFurther(filled.value),
+  ];
+  const problems = located.map(({ path: key, message }) => ({
+    file: path,
+    line: at(key),
+    key: key.map(String).join('.'),
+    message,
+  }));
   return {
     value: parsed.success && located.length === 0 ? parsed.data : undefined,
-    problems: located.map((problem) => ({
-      file: path,
-      line: at(problem.path),
-      key: problem.path.map(String).join('.'),
-      message: problem.message,
-    })),
+    problems: problems.sort((a, b) => a.line - b.line),
     references: filled.references,
   };
 }

@@ -29,10 +29,16 @@ async function answer(ctx: Context, failure: GatewayFailure, ownHeaders: OwnHead
   ctx.status = failure.status;
   ctx.set(failure.options.headers ?? {});
   if (wantsPage(ctx)) {
-    const { retryUrl, detail } = failure.options;
+    const { retryUrl, switchUrl, detail } = failure.options;
+    const buttons = [
+      switchUrl === undefined ? '' : html`<a class="button" href="${switchUrl}">Use another account</a>`,
+      retryUrl === undefined
+        ? ''
+        : html`<a class="button${switchUrl === undefined ? '' : ' quiet'}" href="${retryUrl}">Try again</a>`,
+    ];
     const content = html`<p>${text}</p>
 ${detail === undefined ? '' : html`<p>${detail}</p>`}
-${retryUrl === undefined ? '' : html`<div class="actions"><a class="button" href="${retryUrl}">Try again</a></div>`}
+<div class="actions">${buttons}</div>
 <p class="reference">Error <code>${failure.code}</code>, request <code>${requestId}</code></p>`;
     await sendPage(ctx, { title, content, tenant: ctx.state.place?.tenant }, ownHeaders);
     return;

@@ -99,6 +99,8 @@ export type FailureOptions = {
   readonly detail?: string;
   /** where the page's button leads; a URL of ours */
   readonly retryUrl?: string | undefined;
+  /** where somebody who may not enter becomes somebody else; a URL of ours */
+  readonly switchUrl?: string | undefined;
   /** the event as which it is told to the operator; without one it is in the request's log line only */
   readonly event?: EventName;
 };

@@ -19,6 +19,7 @@ import type { Refusal } from '../kernel/refusal.ts';
 import type { BrowserSession } from '../sessions/koa-session.ts';
 import { createRecord, type SessionRecord } from '../sessions/record.ts';
 import type { Place } from '../tenants/registry.ts';
+import { urls } from '../tenants/tenant.ts';
 import type { Attempt, Attempts } from './attempt.ts';
 import { type Recover, roundsCookie } from './recover.ts';
 import { sendRelayPage } from './relay-page.ts';
@@ -103,7 +104,10 @@ function identify(
   const person = readPerson(verified, tenant.oidc);
   if (!person.ok) throw refusal(combine(person.refusal), place, attempt);
   const groups = assignGroups(person.value.roles, tenant.groups);
-  if (!groups.ok) throw refusal(groups.refusal, place, attempt);
+  if (!groups.ok) {
+    const { name, email, sub } = person.value.identity;
+    throw refusal(groups.refusal, place, attempt).with({ detail: `You signed in as ${name ?? email ?? sub}.` });
+  }
   for (const claim of person.value.dropped)
     audit('claims.dropped', { tenant: tenant.id, request_id: ctx.state.requestId, claim });
   return { person: person.value, groups: groups.value };
@@ -144,5 +148,8 @@ async function establish(
 
 function refusal(reason: Refusal, place: Place, attempt?: Attempt): GatewayFailure {
   const returnPath = attempt?.returnPath ?? parseReturnPath(undefined, place);
-  return failureOf(reason, { event: 'sign_in.refused', retryUrl: signInUrl(place, returnPath) });
+  const failure = failureOf(reason, { event: 'sign_in.refused', retryUrl: signInUrl(place, returnPath) });
+  // whom the IdP or the tenant's rules turned away may be somebody else too; the IdP would say the same again by itself
+  const another = urls.signIn(place.tenant, place.site, { return_to: returnPath, switch_account: '1' });
+  return failure.status === 403 ? failure.with({ switchUrl: another }) : failure;
 }

@@ -1,0 +1,113 @@
+/** A whole gateway in this process, on ports of its own, with a configuration folder of its own and its log in memory. */
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { parseSettings } from '../../src/config/settings.ts';
+import { type Gateway, serve } from '../../src/serve.ts';
+import { createFakeClock, type FakeClock } from './fake-clock.ts';
+
+export type LogLine = Record<string, unknown> & { event?: string };
+export type TenantYaml = Record<string, unknown>;
+
+export type TestGateway = {
+  readonly url: string;
+  readonly opsUrl: string;
+  readonly configDir: string;
+  readonly clock: FakeClock;
+  readonly log: readonly LogLine[];
+  /** everything that was logged, as text */
+  readonly logText: () => string;
+  readonly events: (name: string) => LogLine[];
+  /** resolves with the first such line that comes, or has come since `from` */
+  readonly waitFor: (name: string, from?: number) => Promise<LogLine>;
+  readonly writeTenant: (tenant: TenantYaml) => Promise<void>;
+  readonly removeTenant: (id: string) => Promise<void>;
+  readonly close: () => Promise<void>;
+};
+
+export type TestGatewayOptions = {
+  readonly tenants: readonly TenantYaml[];
+  readonly environment?: Record<string, string>;
+  readonly gatewayYaml?: TenantYaml;
+};
+
+export async function openGateway(options: TestGatewayOptions): Promise<TestGateway> {
+  const configDir = await mkdtemp(join(tmpdir(), 'gatehouse-test-'));
+  await mkdir(join(configDir, 'tenants'));
+  const writeTenant = async (tenant: TenantYaml): Promise<void> => {
+    // by a rename, so that no scan sees half a file
+    const path = join(configDir, 'tenants', `${tenant.id}.yaml`);
+    await writeFile(`${path}.part`, stringify(tenant));
+    await rename(`${path}.part`, path);
+  };
+  for (const tenant of options.tenants) await writeTenant(tenant);
+  if (options.gatewayYaml) await writeFile(join(configDir, 'gatehouse.yaml'), stringify(options.gatewayYaml));
+  const clock = createFakeClock();
+  const log: LogLine[] = [];
+  let text = '';
+  const waiters: { name: string; resolve: (line: LogLine) => void }[] = [];
+  const logTo = {
+    write(line: string) {
+      text += line;
+      const parsed: LogLine = JSON.parse(line);
+      log.push(parsed);
+      for (const waiter of waiters.filter(({ name }) => name === parsed.event)) {
+        waiters.splice(waiters.indexOf(waiter), 1);
+        waiter.resolve(parsed);
+      }
+    },
+  };
+  const { gateway, url } = await start({ ...options.environment, CONFIG_DIR: configDir }, clock, logTo);
+  return {
+    url,
+    opsUrl: gateway.opsUrl,
+    configDir,
+    clock,
+    log,
+    logText: () => text,
+    events: (name) => log.filter(({ event }) => event === name),
+    waitFor: (name, from = log.length) => {
+      const already = log.slice(from).find(({ event }) => event === name);
+      return already ? Promise.resolve(already) : new Promise((resolve) => waiters.push({ name, resolve }));
+    },
+    writeTenant,
+    removeTenant: (id) => rm(join(configDir, 'tenants', `${id}.yaml`)),
+    async close() {
+      await gateway.drain();
+      await rm(configDir, { recursive: true });
+    },
+  };
+}
+
+/** PUBLIC_URL must be known before the port is open, so a free one is looked for; another process may take it first. */
+async function start(
+  environment: Record<string, string>,
+  clock: FakeClock,
+  logTo: { write(line: string): void },
+): Promise<{ gateway: Gateway; url: string }> {
+  for (let attempt = 0; ; attempt++) {
+    const port = await freePort();
+    const settings = parseSettings({ LOG_LEVEL: 'debug', PORT: String(port), OPS_PORT: '0', ...environment });
+    if ('problems' in settings) throw new Error(JSON.stringify(settings.problems));
+    try {
+      const gateway = await serve({ settings, environment, clock, logTo });
+      return { gateway, url: gateway.url };
+    } catch (error) {
+      if (attempt === 5 || !String(error).includes('EADDRINUSE')) throw error;
+    }
+  }
+}
+
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}
