@@ -187,5 +187,5 @@ function checkAcr(claims: JsonObject, config: OidcConfig): Checked {
 }
 
 function isNumericDate(value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value);
+  return typeof value === 'number' && Number.isFinite(value) && value >= 0;
 }
