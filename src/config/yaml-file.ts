@@ -27,33 +27,13 @@ export async function readYamlFile<S extends z.ZodType>(
   environment: Environment,
   checkFurther: (value: unknown) => readonly Located[] = () => [],
 ): Promise<FileResult<z.output<S>>> {
-  const lines = new LineCounter();
-  const refusal = (message: string): FileResult<z.output<S>> => ({
-    value: undefined,
-    problems: [{ file: path, line: 1, key: '', message }],
-    references: [],
-  });
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    return refusal(`cannot be read (${errorCode(error)})`);
+  const text = await readText(path);
+  const read = 'refusal' in text ? text : parseText(text.text);
+  if ('refusal' in read) {
+    const problems = read.refusal.map(({ line, message }) => ({ file: path, line, key: '', message }));
+    return { value: undefined, problems, references: [] };
   }
-  if (text.length > FILE_MAX_BYTES) return refusal('is larger than 1 MiB');
-  const document = parseDocument(text, { lineCounter: lines });
-  const at = (path_: Path): number => lineOf(document, lines, path_);
-  if (document.errors.length > 0)
-    return {
-      value: undefined,
-      problems: document.errors.map((error) => ({
-        file: path,
-        line: lines.linePos(error.pos[0]).line,
-        key: '',
-        message: error.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? 'is not YAML',
-      })),
-      references: [],
-    };
-  const filled = await fillPlaceholders(document.toJS(), environment);
+  const filled = await fillPlaceholders(read.value, environment);
   const parsed = schema.safeParse(filled.value);
   const located = [
     ...filled.problems,
@@ -62,7 +42,7 @@ export async function readYamlFile<S extends z.ZodType>(
   ];
   const problems = located.map(({ path: key, message }) => ({
     file: path,
-    line: at(key),
+    line: read.lineOf(key),
     key: key.map(String).join('.'),
     message,
   }));
@@ -71,6 +51,33 @@ export async function readYamlFile<S extends z.ZodType>(
     problems: problems.sort((a, b) => a.line - b.line),
     references: filled.references,
   };
+}
+
+type Refused = { readonly refusal: readonly { readonly line: number; readonly message: string }[] };
+
+async function readText(path: string): Promise<{ readonly text: string } | Refused> {
+  try {
+    const text = await readFile(path, 'utf8');
+    return text.length > FILE_MAX_BYTES ? { refusal: [{ line: 1, message: 'is larger than 1 MiB' }] } : { text };
+  } catch (error) {
+    return { refusal: [{ line: 1, message: `cannot be read (${errorCode(error)})` }] };
+  }
+}
+
+function parseText(text: string): { readonly value: unknown; readonly lineOf: (path: Path) => number } | Refused {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines });
+  const refusal = document.errors.map((error) => ({
+    line: lines.linePos(error.pos[0]).line,
+    message: error.message.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? 'is not YAML',
+  }));
+  if (refusal.length > 0) return { refusal };
+  try {
+    return { value: document.toJS(), lineOf: (path) => lineOf(document, lines, path) };
+  } catch (error) {
+    // aliases of aliases that would fill the memory, or aliases of nothing
+    return { refusal: [{ line: 1, message: error instanceof Error ? error.message : 'is not YAML' }] };
+  }
 }
 
 /** zod's issues, one per unknown key, without those that only follow from a missing placeholder. */

@@ -3,7 +3,6 @@
  * half (reason, evidence, cause) that only the log sees. Handlers throw; `edge/failures.ts` alone answers.
  */
 import type { EventName } from './events.ts';
-import { REASONS, type Refusal } from './refusal.ts';
 
 type Description = { readonly status: number; readonly title: string; readonly text: string };
 
@@ -87,10 +86,13 @@ export const FAILURES = {
 
 export type FailureCode = keyof typeof FAILURES;
 
+/** For the log: names, lengths, times; never a token, nonce or secret. */
+export type Evidence = Readonly<Record<string, string | number | boolean>>;
+
 export type FailureOptions = {
   /** for the log: what exactly was wrong */
   readonly reason?: string;
-  readonly evidence?: Refusal['evidence'];
+  readonly evidence?: Evidence;
   readonly cause?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
   /** further public members of the JSON answer */
@@ -125,13 +127,4 @@ export class GatewayFailure extends Error {
   with(options: FailureOptions): GatewayFailure {
     return new GatewayFailure(this.code, { ...this.options, ...options });
   }
-}
-
-/** The one way from an inner refusal to a public failure. */
-export function failureOf(refusal: Refusal, options: FailureOptions = {}): GatewayFailure {
-  return new GatewayFailure(REASONS[refusal.reason], {
-    ...options,
-    reason: refusal.reason,
-    ...(refusal.evidence === undefined ? {} : { evidence: refusal.evidence }),
-  });
 }

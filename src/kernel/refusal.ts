@@ -2,7 +2,7 @@
  * Every reason for which a sign-in is refused, and the public code that stands for it. The reason goes to the log; the
  * code goes to the person. One table, so that a new reason cannot be added without deciding what the outside sees.
  */
-import type { FailureCode } from './failure.ts';
+import { type Evidence, type FailureCode, type FailureOptions, GatewayFailure } from './failure.ts';
 
 export const REASONS = {
   // the answer's parameters (OAuth 2.0 Multiple Response Types 5, Form Post 2)
@@ -61,8 +61,14 @@ export const REASONS = {
 
 export type Reason = keyof typeof REASONS;
 
-/** Why something was refused. `evidence` is for the log: names, lengths, times; never a token, nonce or secret. */
-export type Refusal = {
-  readonly reason: Reason;
-  readonly evidence?: Readonly<Record<string, string | number | boolean>>;
-};
+/** Why something was refused. */
+export type Refusal = { readonly reason: Reason; readonly evidence?: Evidence };
+
+/** The one way from an inner refusal to a public failure. */
+export function failureOf(refusal: Refusal, options: FailureOptions = {}): GatewayFailure {
+  return new GatewayFailure(REASONS[refusal.reason], {
+    ...options,
+    reason: refusal.reason,
+    ...(refusal.evidence === undefined ? {} : { evidence: refusal.evidence }),
+  });
+}

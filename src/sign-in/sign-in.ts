@@ -4,7 +4,7 @@
  */
 import { readForm } from '../edge/form.ts';
 import type { Context } from '../edge/request.ts';
-import { failureOf } from '../kernel/failure.ts';
+import { failureOf } from '../kernel/refusal.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Place } from '../tenants/registry.ts';
 import { readRound } from './recover.ts';

@@ -21,20 +21,109 @@ const form = (pairs: [string, string][]) => new URLSearchParams(pairs);
 
 describe('the callback refuses', () => {
   const cases: [string, () => URLSearchParams, string][] = [
-    ['a doubled id_token', () => form([['id_token', token], ['id_token', 'x'], ['state', asked.state]]), 'response_invalid'],
-    ['a doubled state', () => form([['id_token', token], ['state', asked.state], ['state', 'x']]), 'response_invalid'],
-    ['any doubled name', () => form([['id_token', token], ['state', asked.state], ['a', '1'], ['a', '1']]), 'response_invalid'],
+    [
+      'a doubled id_token',
+      () =>
+        form([
+          ['id_token', token],
+          ['id_token', 'x'],
+          ['state', asked.state],
+        ]),
+      'response_invalid',
+    ],
+    [
+      'a doubled state',
+      () =>
+        form([
+          ['id_token', token],
+          ['state', asked.state],
+          ['state', 'x'],
+        ]),
+      'response_invalid',
+    ],
+    [
+      'any doubled name',
+      () =>
+        form([
+          ['id_token', token],
+          ['state', asked.state],
+          ['a', '1'],
+          ['a', '1'],
+        ]),
+      'response_invalid',
+    ],
     ['no id_token', () => form([['state', asked.state]]), 'response_invalid'],
     ['no state', () => form([['id_token', token]]), 'response_invalid'],
     ['nothing at all', () => form([]), 'response_invalid'],
-    ['a token and an error', () => form([['id_token', token], ['state', asked.state], ['error', 'x']]), 'response_invalid'],
-    ['a code that nobody asked for', () => form([['id_token', token], ['state', asked.state], ['code', 'c']]), 'response_invalid'],
-    ['an access token that nobody asked for', () => form([['id_token', token], ['state', asked.state], ['access_token', 'c']]), 'response_invalid'],
-    ['another issuer beside it (RFC 9207)', () => form([['id_token', token], ['state', asked.state], ['iss', 'https://evil.example']]), 'response_invalid'],
-    ['another issuer beside an error', () => form([['error', 'x'], ['state', asked.state], ['iss', 'https://evil.example']]), 'response_invalid'],
-    ['array-like names', () => form([['id_token[]', token], ['state[x]', asked.state]]), 'response_invalid'],
+    [
+      'a token and an error',
+      () =>
+        form([
+          ['id_token', token],
+          ['state', asked.state],
+          ['error', 'x'],
+        ]),
+      'response_invalid',
+    ],
+    [
+      'a code that nobody asked for',
+      () =>
+        form([
+          ['id_token', token],
+          ['state', asked.state],
+          ['code', 'c'],
+        ]),
+      'response_invalid',
+    ],
+    [
+      'an access token that nobody asked for',
+      () =>
+        form([
+          ['id_token', token],
+          ['state', asked.state],
+          ['access_token', 'c'],
+        ]),
+      'response_invalid',
+    ],
+    [
+      'another issuer beside it (RFC 9207)',
+      () =>
+        form([
+          ['id_token', token],
+          ['state', asked.state],
+          ['iss', 'https://evil.example'],
+        ]),
+      'response_invalid',
+    ],
+    [
+      'another issuer beside an error',
+      () =>
+        form([
+          ['error', 'x'],
+          ['state', asked.state],
+          ['iss', 'https://evil.example'],
+        ]),
+      'response_invalid',
+    ],
+    [
+      'array-like names',
+      () =>
+        form([
+          ['id_token[]', token],
+          ['state[x]', asked.state],
+        ]),
+      'response_invalid',
+    ],
     ['50,000 parameters', () => form(Array.from({ length: 50_000 }, (_, i) => [`p${i}`, '1'])), 'response_invalid'],
-    ['an empty token', () => form([['id_token', ''], ['state', asked.state]]), 'token_invalid'],
+    [
+      'an empty token',
+      () =>
+        form([
+          ['id_token', ''],
+          ['state', asked.state],
+        ]),
+      'token_invalid',
+    ],
   ];
   it.each(cases)('%s', async (_what, body, code) => {
     const reply = await visitor.post(ACME_CALLBACK, body());
@@ -76,7 +165,12 @@ describe('the callback takes', () => {
     const reply = await visitor.go(ACME_CALLBACK, {
       method: 'POST',
       headers: { 'content-type': 'application/x-www-form-urlencoded;charset=UTF-8' },
-      body: form([['id_token', token], ['state', asked.state], ['iss', house.acme.issuer], ['session_state', 'x']]).toString(),
+      body: form([
+        ['id_token', token],
+        ['state', asked.state],
+        ['iss', house.acme.issuer],
+        ['session_state', 'x'],
+      ]).toString(),
     });
     expect(reply.status).toBe(303);
     expect(await sessionOf(visitor)).toBeDefined();

@@ -47,7 +47,13 @@ const NAMES = [
   'acme\u200b',
 ].map((name) => (/^[\x21-\x7e]*$/.test(name) ? name : encodeURIComponent(name)));
 
-describe.each(['/SSO/OIDC/:name/SignIn', '/SSO/OIDC/:name/Callback', '/SSO/OIDC/:name/SignOut', '/SSO/Session/:name', '/SSO/Account/:name'])('%s', (route) => {
+describe.each([
+  '/SSO/OIDC/:name/SignIn',
+  '/SSO/OIDC/:name/Callback',
+  '/SSO/OIDC/:name/SignOut',
+  '/SSO/Session/:name',
+  '/SSO/Account/:name',
+])('%s', (route) => {
   it.each(NAMES)('does not know %s', async (name) => {
     const reply = await raw(route.replace(':name', name));
     // a name with `..` is another path altogether to the router; it is not there either

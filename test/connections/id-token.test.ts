@@ -42,7 +42,11 @@ beforeAll(async () => {
 });
 
 function verify(token: string, config: Partial<OidcConfig> = {}, keys = Object.values(signers).map(({ jwk }) => jwk)) {
-  const document = keepDocument(async () => parseJwks({ keys }), clock, () => {});
+  const document = keepDocument(
+    async () => parseJwks({ keys }),
+    clock,
+    () => {},
+  );
   const expected = { config: { ...CONFIG, ...config }, nonce: 'n-1', attemptStartedAtMs: clock.nowMs() - 60_000 };
   return verifyIdToken(token, expected, createKeySource(document, clock), clock.nowMs());
 }
@@ -60,11 +64,14 @@ describe('a valid ID token', () => {
     expect(result).toMatchObject({ ok: true, value: { issuer: ISSUER, connection: 'oidc', claims: { roles: ['a'] } } });
   });
 
-  it.each(['PS256', 'ES256', 'EdDSA', 'RS512'] as const)('may be signed with %s where the tenant says so', async (alg) => {
-    const token = await signWith(signers[alg] as Signer, CLAIMS);
-    expect(await reasonFor(token, { token_algs: [alg] })).toBe('accepted');
-    expect(await reasonFor(token)).toBe('token_algorithm');
-  });
+  it.each(['PS256', 'ES256', 'EdDSA', 'RS512'] as const)(
+    'may be signed with %s where the tenant says so',
+    async (alg) => {
+      const token = await signWith(signers[alg] as Signer, CLAIMS);
+      expect(await reasonFor(token, { token_algs: [alg] })).toBe('accepted');
+      expect(await reasonFor(token)).toBe('token_algorithm');
+    },
+  );
 
   it.each([['JWT'], ['jwt'], [undefined]])('may have the type %s', async (typ) => {
     expect(await reasonFor(await signWith(rsa, CLAIMS, { typ }))).toBe('accepted');
@@ -84,7 +91,9 @@ describe('a valid ID token', () => {
 
   it('meets max_age and acr_values where they were sent', async () => {
     const config = { max_age: 60, acr_values: 'silver gold' };
-    expect(await reasonFor(await signWith(rsa, { ...CLAIMS, auth_time: now - 60, acr: 'gold' }), config)).toBe('accepted');
+    expect(await reasonFor(await signWith(rsa, { ...CLAIMS, auth_time: now - 60, acr: 'gold' }), config)).toBe(
+      'accepted',
+    );
   });
 
   it('may have an auth_time of AD FS where the tenant has the quirk', async () => {
@@ -130,7 +139,9 @@ describe('claims', () => {
     ['another acr', { acr: 'bronze' }, 'acr_mismatch', { acr_values: 'gold' }],
   ];
   it.each(cases)('with %s are refused', async (_what, change, reason, config = {}) => {
-    const claims = Object.fromEntries(Object.entries({ ...CLAIMS, ...change }).filter(([, value]) => value !== undefined));
+    const claims = Object.fromEntries(
+      Object.entries({ ...CLAIMS, ...change }).filter(([, value]) => value !== undefined),
+    );
     expect(await reasonFor(await signWith(rsa, claims), config)).toBe(reason);
   });
 
@@ -152,16 +163,21 @@ describe('the form and the signature', () => {
 
   it('refuses a changed payload', async () => {
     const [header, , signature] = await parts();
-    expect(await reasonFor(`${header}.${b64(JSON.stringify({ ...CLAIMS, sub: 'eve' }))}.${signature}`)).toBe('token_signature');
+    expect(await reasonFor(`${header}.${b64(JSON.stringify({ ...CLAIMS, sub: 'eve' }))}.${signature}`)).toBe(
+      'token_signature',
+    );
   });
 
-  it.each(['none', 'None', 'NONE', 'nOnE', 'HS256', 'hs256', 'rs256', ''])('refuses the algorithm "%s"', async (alg) => {
-    const [, payload, signature] = await parts();
-    for (const end of [signature, ''])
-      expect(await reasonFor(`${b64(JSON.stringify({ alg, kid: rsa.kid }))}.${payload}.${end}`)).toMatch(
-        /^token_(algorithm|not_compact)$/,
-      );
-  });
+  it.each(['none', 'None', 'NONE', 'nOnE', 'HS256', 'hs256', 'rs256', ''])(
+    'refuses the algorithm "%s"',
+    async (alg) => {
+      const [, payload, signature] = await parts();
+      for (const end of [signature, ''])
+        expect(await reasonFor(`${b64(JSON.stringify({ alg, kid: rsa.kid }))}.${payload}.${end}`)).toMatch(
+          /^token_(algorithm|not_compact)$/,
+        );
+    },
+  );
 
   it('refuses a token that is signed with the public key as a shared secret (algorithm confusion)', async () => {
     const { createHmac } = await import('node:crypto');
@@ -191,7 +207,12 @@ describe('the form and the signature', () => {
   it('uses no key that is meant for something else, or too short', async () => {
     const token = await signWith(rsa, CLAIMS);
     const { n: _, ...rest } = rsa.jwk;
-    const cases = [{ ...rsa.jwk, use: 'enc' }, { ...rsa.jwk, alg: 'RS512' }, { ...rsa.jwk, key_ops: ['encrypt'] }, { ...rest, n: 'AQAB' }];
+    const cases = [
+      { ...rsa.jwk, use: 'enc' },
+      { ...rsa.jwk, alg: 'RS512' },
+      { ...rsa.jwk, key_ops: ['encrypt'] },
+      { ...rest, n: 'AQAB' },
+    ];
     for (const jwk of cases) expect(await reasonFor(token, {}, [jwk])).toBe('token_key_unknown');
   });
 
@@ -260,7 +281,22 @@ describe('beside openid-client, the certified library', () => {
     };
     const changes: Claims[] = [{}];
     for (const name of ['iss', 'aud', 'sub', 'nonce', 'iat', 'exp', 'nbf', 'azp', 'auth_time'])
-      for (const value of [undefined, null, '', 'x', 0, -1, now, now + 3600, now - 3600, [], [CLIENT], [CLIENT, 'x'], {}, true])
+      for (const value of [
+        undefined,
+        null,
+        '',
+        'x',
+        0,
+        -1,
+        now,
+        now + 3600,
+        now - 3600,
+        [],
+        [CLIENT],
+        [CLIENT, 'x'],
+        {},
+        true,
+      ])
         changes.push({ [name]: value });
     let accepted = 0;
     for (const change of changes) {

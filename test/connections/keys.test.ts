@@ -90,10 +90,24 @@ describe('an IdP that', () => {
     ['answers a list', (_, response) => void response.end('[]')],
     ['answers 2 MB', (_, response) => void response.end(`{"x":"${'x'.repeat(2_000_000)}"}`)],
     ['hangs up', (request) => void request.socket.destroy()],
-    ['names another issuer', (_, response) => void response.end(JSON.stringify({ ...house.acme.discovery, issuer: 'https://x.example' }))],
-    ['has no authorization endpoint', (_, response) => void response.end(JSON.stringify({ ...house.acme.discovery, authorization_endpoint: 7 }))],
-    ['sends people to a script', (_, response) => void response.end(JSON.stringify({ ...house.acme.discovery, authorization_endpoint: 'javascript:alert(1)' }))],
-    ['points at another machine’s inside', (_, response) => void response.end(JSON.stringify({ ...house.acme.discovery, jwks_uri: 'http://169.254.169.254/latest' }))],
+    [
+      'names another issuer',
+      (_, response) => void response.end(JSON.stringify({ ...house.acme.discovery, issuer: 'https://x.example' })),
+    ],
+    [
+      'has no authorization endpoint',
+      (_, response) => void response.end(JSON.stringify({ ...house.acme.discovery, authorization_endpoint: 7 })),
+    ],
+    [
+      'sends people to a script',
+      (_, response) =>
+        void response.end(JSON.stringify({ ...house.acme.discovery, authorization_endpoint: 'javascript:alert(1)' })),
+    ],
+    [
+      'points at another machine’s inside',
+      (_, response) =>
+        void response.end(JSON.stringify({ ...house.acme.discovery, jwks_uri: 'http://169.254.169.254/latest' })),
+    ],
   ];
   it.each(faults)('%s makes a 503 of its own tenant, and of nobody else', async (_what, fault) => {
     house.gateway.clock.advance(25 * 3_600_000);

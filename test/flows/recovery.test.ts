@@ -96,7 +96,10 @@ describe('an answer that cannot be used', () => {
     const reply = await visitor.post(ACME_CALLBACK, await answerTo(asked));
     const done = await visitor.post(ACME_CALLBACK, await answerTo(askedOf(reply)));
     expect(done.location).toBe(`${house.gateway.url}/AcmeCorp/kept?x=1`);
-    expect(house.gateway.events('sign_in.restarted').at(-1)).toMatchObject({ tenant: 'acme', reason: 'attempt_expired' });
+    expect(house.gateway.events('sign_in.restarted').at(-1)).toMatchObject({
+      tenant: 'acme',
+      reason: 'attempt_expired',
+    });
   });
 
   it('stops after three rounds in a minute at a page that names the cause: state mangled', async () => {

@@ -79,7 +79,9 @@ describe('the session cookie', () => {
   it('is __Host-, Secure, HttpOnly, Lax, host-only and opaque', async () => {
     const reply = await signIn(house, house.visitor());
     const line = reply.setCookies.find((cookie) => cookie.includes('-session-'));
-    expect(line).toMatch(/^__Host-gatehouse-session-acme=[\w-]{43}; path=\/; expires=[^;]+; samesite=lax; secure; httponly$/i);
+    expect(line).toMatch(
+      /^__Host-gatehouse-session-acme=[\w-]{43}; path=\/; expires=[^;]+; samesite=lax; secure; httponly$/i,
+    );
   });
 
   it('is new on each sign-in, and the previous session ends', async () => {
@@ -114,7 +116,12 @@ describe('the session cookie', () => {
     const line = house.gateway.waitFor('tenant.changed');
     await house.gateway.writeTenant({
       id: 'globex',
-      oidc: { issuer: house.acme.issuer, client_id: 'gatehouse-globex', allow_insecure: true, response_mode: 'fragment' },
+      oidc: {
+        issuer: house.acme.issuer,
+        client_id: 'gatehouse-globex',
+        allow_insecure: true,
+        response_mode: 'fragment',
+      },
       groups: [{ id: 'invoice-readers' }],
     });
     await line;
@@ -122,7 +129,12 @@ describe('the session cookie', () => {
     const back = house.gateway.waitFor('tenant.changed');
     await house.gateway.writeTenant({
       id: 'globex',
-      oidc: { issuer: house.globex.issuer, client_id: 'gatehouse-globex', allow_insecure: true, response_mode: 'fragment' },
+      oidc: {
+        issuer: house.globex.issuer,
+        client_id: 'gatehouse-globex',
+        allow_insecure: true,
+        response_mode: 'fragment',
+      },
       groups: [{ id: 'invoice-readers' }],
     });
     await back;
@@ -241,7 +253,10 @@ describe('the response mode', () => {
     expect(reply.status).toBe(403);
     expect(reply.text).toContain('idp_refused');
     expect(reply.text).not.toContain('no, thanks');
-    expect(house.gateway.events('sign_in.refused').at(-1)).toMatchObject({ reason: 'idp_error', description: 'no, thanks' });
+    expect(house.gateway.events('sign_in.refused').at(-1)).toMatchObject({
+      reason: 'idp_error',
+      description: 'no, thanks',
+    });
   });
 
   it('an error without a state is understood too', async () => {

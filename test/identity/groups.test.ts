@@ -48,18 +48,23 @@ describe('roles become groups', () => {
 
   it('and to nothing else: every group has a role that the IdP sent (CVE-2021-21411)', () => {
     fc.assert(
-      fc.property(fc.array(fc.oneof(fc.string(), fc.constantFrom('Admin', 'billing-x', 'readers', 'admins'))), (roles) => {
-        const assigned = assign(roles, { no_groups: 'allow' });
-        for (const id of assigned)
-          expect(
-            roles.some((role) =>
-              FILE.groups
-                .find((group) => group.id === id)
-                ?.roles?.some((pattern) => pattern === role || (pattern.endsWith('*') && role.startsWith(pattern.slice(0, -1)))) ??
-              role === id,
-            ),
-          ).toBe(true);
-      }),
+      fc.property(
+        fc.array(fc.oneof(fc.string(), fc.constantFrom('Admin', 'billing-x', 'readers', 'admins'))),
+        (roles) => {
+          const assigned = assign(roles, { no_groups: 'allow' });
+          for (const id of assigned)
+            expect(
+              roles.some(
+                (role) =>
+                  FILE.groups
+                    .find((group) => group.id === id)
+                    ?.roles?.some(
+                      (pattern) => pattern === role || (pattern.endsWith('*') && role.startsWith(pattern.slice(0, -1))),
+                    ) ?? role === id,
+              ),
+            ).toBe(true);
+        },
+      ),
     );
   });
 });

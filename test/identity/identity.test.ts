@@ -8,7 +8,10 @@ const CLAIMS = { sub: 'ada', email: 'ada@acme.example', name: 'Ada', roles: ['a'
 
 function read(change: Record<string, unknown>, rules: Partial<ClaimRules> = {}) {
   const claims = JSON.parse(JSON.stringify({ ...CLAIMS, ...change }));
-  return readPerson(verifiedClaims({ connection: 'oidc', issuer: 'https://idp.example', claims }), { ...RULES, ...rules });
+  return readPerson(verifiedClaims({ connection: 'oidc', issuer: 'https://idp.example', claims }), {
+    ...RULES,
+    ...rules,
+  });
 }
 
 function refusals(change: Record<string, unknown>, rules: Partial<ClaimRules> = {}): string[] {
@@ -24,9 +27,21 @@ function identity(change: Record<string, unknown>, rules: Partial<ClaimRules> = 
 
 describe('names', () => {
   const cases: [string, Record<string, unknown>, Record<string, unknown>][] = [
-    ['name stands in for what is absent', {}, { name: 'Ada', preferred_username: 'Ada', given_name: 'Ada', family_name: 'Ada' }],
-    ['preferred_username stands in for name', { name: undefined, preferred_username: 'ada7' }, { name: 'ada7', preferred_username: 'ada7', given_name: 'ada7' }],
-    ['what is there stays', { preferred_username: 'u', given_name: 'g', family_name: 'f' }, { name: 'Ada', preferred_username: 'u', given_name: 'g', family_name: 'f' }],
+    [
+      'name stands in for what is absent',
+      {},
+      { name: 'Ada', preferred_username: 'Ada', given_name: 'Ada', family_name: 'Ada' },
+    ],
+    [
+      'preferred_username stands in for name',
+      { name: undefined, preferred_username: 'ada7' },
+      { name: 'ada7', preferred_username: 'ada7', given_name: 'ada7' },
+    ],
+    [
+      'what is there stays',
+      { preferred_username: 'u', given_name: 'g', family_name: 'f' },
+      { name: 'Ada', preferred_username: 'u', given_name: 'g', family_name: 'f' },
+    ],
     ['an empty name is none', { name: '', preferred_username: 'u' }, { name: 'u' }],
     ['null is none', { name: null, preferred_username: 'u' }, { name: 'u' }],
   ];
@@ -78,7 +93,10 @@ describe('required claims', () => {
 
   it('may be missing where the tenant says so, and must still be well-formed', () => {
     const rules: Partial<ClaimRules> = { optional_claims: ['email', 'roles'] };
-    expect(identity({ email: undefined, roles: undefined }, rules)).toMatchObject({ roles: [], identity: { email: null } });
+    expect(identity({ email: undefined, roles: undefined }, rules)).toMatchObject({
+      roles: [],
+      identity: { email: null },
+    });
     expect(refusals({ email: 'x', roles: 7 }, rules)).toHaveLength(2);
   });
 
@@ -125,7 +143,13 @@ describe('locale and zoneinfo', () => {
 });
 
 describe('an e-mail address', () => {
-  it.each(['a@b.example', 'first.last+tag@sub.acme.example', "o'neil@acme.example", 'jörg@exämple.de', 'x@1.2.example'])('%s is valid', (text) => {
+  it.each([
+    'a@b.example',
+    'first.last+tag@sub.acme.example',
+    "o'neil@acme.example",
+    'jörg@exämple.de',
+    'x@1.2.example',
+  ])('%s is valid', (text) => {
     expect(isEmail(text)).toBe(true);
   });
   it.each([

@@ -6,7 +6,12 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose';
 
 export type Claims = Record<string, unknown>;
-export type Signer = { readonly kid: string | undefined; readonly alg: string; readonly privateKey: CryptoKey; readonly jwk: JWK };
+export type Signer = {
+  readonly kid: string | undefined;
+  readonly alg: string;
+  readonly privateKey: CryptoKey;
+  readonly jwk: JWK;
+};
 
 export type Adversary = {
   readonly issuer: string;
@@ -83,7 +88,10 @@ export async function openAdversary(): Promise<Adversary> {
   function answer(request: IncomingMessage, response: ServerResponse): void {
     const isJwks = request.url === '/jwks';
     adversary.requests[isJwks ? 'jwks' : 'discovery'] += 1;
-    if (adversary.misbehave !== undefined) return adversary.misbehave(request, response);
+    if (adversary.misbehave !== undefined) {
+      adversary.misbehave(request, response);
+      return;
+    }
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify(isJwks ? { keys: adversary.keys } : adversary.discovery));
   }

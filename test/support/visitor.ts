@@ -39,7 +39,11 @@ export class Visitor {
   }
 
   /** As a browser that posts a form, from another site unless told otherwise. */
-  post(path: string, form: Record<string, string> | URLSearchParams, headers: Record<string, string> = {}): Promise<Reply> {
+  post(
+    path: string,
+    form: Record<string, string> | URLSearchParams,
+    headers: Record<string, string> = {},
+  ): Promise<Reply> {
     return this.go(path, { method: 'POST', body: new URLSearchParams(form), headers });
   }
 
