@@ -1,0 +1,134 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from './support/gateway.ts';
+import { run } from './support/process.ts';
+
+let configDir: string;
+beforeAll(async () => {
+  configDir = await mkdtemp(join(tmpdir(), 'gatehouse-main-'));
+  await mkdir(join(configDir, 'tenants'));
+  await writeFile(join(configDir, 'tenants', 'wrong.yaml'), 'id: [');
+  await writeFile(
+    join(configDir, 'tenants', 'acme.yaml'),
+    'id: acme\noidc: { issuer: https://127.0.0.1:1/nobody, client_id: x }\n',
+  );
+});
+afterAll(() => rm(configDir, { recursive: true }));
+
+const environment = async (): Promise<Record<string, string>> => ({
+  PORT: String(await freePort()),
+  OPS_PORT: '0',
+  CONFIG_DIR: configDir,
+});
+
+describe('the process', () => {
+  it('stops with 78 and one message that names every wrong variable', async () => {
+    const started = run(['src/main.ts'], { PORT: 'x', PUBLIC_URL: 'http://login.example', NODE_ENV: 'production' });
+    expect(await started.exited).toBe(78);
+    for (const variable of ['PORT', 'PUBLIC_URL', 'COOKIE_KEYS']) expect(started.errors()).toContain(variable);
+    expect(started.output()).toBe('');
+  });
+
+  it('stops with 78 for a wrong gatehouse.yaml', async () => {
+    const broken = await mkdtemp(join(tmpdir(), 'gatehouse-main-'));
+    await writeFile(join(broken, 'gatehouse.yaml'), 'home: everywhere\nx: 1\n');
+    const started = run(['src/main.ts'], { ...(await environment()), CONFIG_DIR: broken });
+    expect(await started.exited).toBe(78);
+    expect(started.errors()).toMatch(/gatehouse\.yaml:1: home: [\s\S]*gatehouse\.yaml:2: x: is not a known key/);
+    await rm(broken, { recursive: true });
+  });
+
+  it('starts with a wrong tenant’s file and an unreachable IdP, and says nothing but JSON', async () => {
+    const settings = await environment();
+    const started = run(['src/main.ts'], settings);
+    await started.waitForLine('"event":"listening"');
+    const reply = await fetch(`http://127.0.0.1:${settings.PORT}/acme`, { headers: { accept: 'application/json' } });
+    expect(reply.status).toBe(401);
+    started.child.kill('SIGTERM');
+    expect(await started.exited).toBe(0);
+    for (const line of started.output().trim().split('\n')) expect(() => JSON.parse(line)).not.toThrow();
+    expect(started.output()).toContain('"event":"store.embedded"');
+    expect(started.errors()).toBe('');
+  });
+
+  it('answers what it had accepted before it goes, and is not ready meanwhile', async () => {
+    const settings = await environment();
+    const started = run(['src/main.ts'], settings);
+    await started.waitForLine('"event":"listening"');
+    const ops = /"ops":"([^"]+)"/.exec(started.output())?.[1] ?? '';
+    expect((await fetch(`${ops}/readyz`)).status).toBe(200);
+    const slow = request(`http://127.0.0.1:${settings.PORT}/SSO/OIDC/acme/Callback`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', 'content-length': 9 },
+    });
+    const answered = new Promise<number>((resolve, reject) => {
+      slow.on('response', (response) => resolve(response.statusCode ?? 0)).on('error', reject);
+    });
+    slow.write('error=');
+    await expect.poll(async () => (await fetch(`${ops}/readyz`)).status).toBe(200);
+    started.child.kill('SIGTERM');
+    await expect.poll(async () => (await fetch(`${ops}/readyz`).catch(() => undefined))?.status).toBe(503);
+    slow.end('abc');
+    expect(await answered).toBe(403);
+    expect(await started.exited).toBe(0);
+  });
+
+  it('goes at once at a second signal', async () => {
+    const settings = await environment();
+    const started = run(['src/main.ts'], settings);
+    await started.waitForLine('"event":"listening"');
+    const hanging = request(`http://127.0.0.1:${settings.PORT}/SSO/OIDC/acme/Callback`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', 'content-length': 9 },
+    });
+    hanging.on('error', () => {});
+    hanging.write('error=');
+    const ops = /"ops":"([^"]+)"/.exec(started.output())?.[1] ?? '';
+    await fetch(`${ops}/livez`);
+    started.child.kill('SIGTERM');
+    await expect.poll(async () => (await fetch(`${ops}/readyz`).catch(() => undefined))?.status).toBe(503);
+    started.child.kill('SIGTERM');
+    expect(await started.exited).toBe(1);
+  });
+});
+
+describe('gatehouse', () => {
+  it('check: says all problems and ends with 1, or none and ends with 0', async () => {
+    const wrong = run(['src/cli/gatehouse.ts', 'check', '--config-dir', configDir]);
+    expect(await wrong.exited).toBe(1);
+    expect(wrong.output()).toMatch(/wrong\.yaml:1: /);
+    const json = run(['src/cli/gatehouse.ts', 'check', '--json'], { CONFIG_DIR: configDir });
+    expect(await json.exited).toBe(1);
+    expect(JSON.parse(json.output())).toMatchObject({
+      ok: false,
+      tenants: 1,
+      problems: [{ line: 1 }, { line: 1 }].slice(0, 1),
+    });
+    const shipped = run(['src/cli/gatehouse.ts', 'check']);
+    expect(await shipped.exited).toBe(0);
+    expect(shipped.output()).toBe('No problems: 2 tenants.\n');
+  });
+
+  it('schema: prints a JSON Schema that knows the fields', async () => {
+    const schema = run(['src/cli/gatehouse.ts', 'schema']);
+    expect(await schema.exited).toBe(0);
+    expect(JSON.parse(schema.output()).properties).toHaveProperty('oidc');
+  });
+
+  it.each([[['--help']], [['check', '--help']], [['schema', '--help']], [['serve', '--help']]])(
+    '%j helps',
+    async (args) => {
+      const help = run(['src/cli/gatehouse.ts', ...args]);
+      expect(await help.exited).toBe(0);
+      expect(help.output()).toContain('Usage: gatehouse');
+    },
+  );
+
+  it('refuses a command that it does not know', async () => {
+    const unknown = run(['src/cli/gatehouse.ts', 'frobnicate']);
+    expect(await unknown.exited).not.toBe(0);
+  });
+});
