@@ -8,7 +8,6 @@ export type EventName =
   | 'sign_in.succeeded'
   | 'sign_in.refused'
   | 'sign_out'
-  | 'session.ended'
   | 'claims.dropped'
   | 'tenant.changed'
   | 'tenant.refused'
