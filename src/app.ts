@@ -20,15 +20,22 @@ import type { Sealer } from './kernel/seal.ts';
 import { createAccessLog } from './ops/access-log.ts';
 import type { Health } from './ops/health.ts';
 import type { Logger } from './ops/log.ts';
+import { createHints } from './sessions/hint.ts';
 import { createBrowserSession } from './sessions/koa-session.ts';
+import { createSessionIndex } from './sessions/session-index.ts';
 import { createSessions } from './sessions/sessions.ts';
+import { createPersonSessions } from './sessions/sync.ts';
 import { createAttempts } from './sign-in/attempt.ts';
 import { createHandleCallback } from './sign-in/callback.ts';
 import { createRecover } from './sign-in/recover.ts';
+import { createRenewal } from './sign-in/renewal.ts';
 import { createEndReplaced } from './sign-in/replaced.ts';
 import { decodeSegment } from './sign-in/return-path.ts';
 import { createHandleSignIn } from './sign-in/sign-in.ts';
 import { createStartSignIn } from './sign-in/start.ts';
+import { createBackChannel } from './sign-out/back-channel.ts';
+import { createFrontChannel } from './sign-out/front-channel.ts';
+import { createPersonSignOut } from './sign-out/person.ts';
 import { createHandleSignOut } from './sign-out/sign-out.ts';
 import type { Store } from './storage/store.ts';
 import type { Place, Registry } from './tenants/registry.ts';
@@ -41,6 +48,7 @@ export type Parts = {
   readonly store: Store;
   readonly connection: OidcConnection;
   readonly attemptSealer: Sealer;
+  readonly hintSealer: Sealer;
   readonly health: Health;
   readonly logger: Logger;
   readonly audit: Audit;
@@ -54,26 +62,46 @@ export function createApp(parts: Parts): Koa<RequestState> {
   const { audit, clock, registry, store } = parts;
   const app = new Koa<RequestState>();
   const ownHeaders = createOwnHeaders(parts.publicUrl.protocol === 'https:');
-  const sessions = createSessions(store, clock);
+  const index = createSessionIndex(store);
+  const hints = createHints(store, parts.hintSealer);
+  const sessions = createSessions({ store, index, hints, clock, audit });
+  const personSessions = createPersonSessions(sessions, index.markEnded, audit);
   const browserSession = createBrowserSession(app, sessions);
   const attempts = createAttempts(parts.attemptSealer, store, clock);
   const { connection } = parts;
   const startSignIn = createStartSignIn({ attempts, connection, sessions, ownHeaders, audit });
   const recover = createRecover({ sessions, startSignIn, audit, clock });
   const endReplaced = createEndReplaced(store, sessions, clock);
-  const guard = createGuard(sessions, startSignIn, ownHeaders);
+  const renewal = createRenewal({
+    store,
+    sessions,
+    index,
+    hints,
+    personSessions,
+    startSignIn,
+    ownHeaders,
+    audit,
+    clock,
+  });
+  const guard = createGuard({ sessions, personSessions, renewal, startSignIn, ownHeaders });
   const signIn = createHandleSignIn(sessions, startSignIn);
   const callback = createHandleCallback({
     attempts,
     connection,
     browserSession,
     recover,
+    renewal,
+    personSessions,
     endReplaced,
     ownHeaders,
     audit,
     clock,
   });
-  const signOut = createHandleSignOut(browserSession, ownHeaders, audit);
+  const signOut = createHandleSignOut(
+    createBackChannel({ connection, personSessions, store, ownHeaders, audit, clock }),
+    createFrontChannel(personSessions, ownHeaders, audit, clock),
+    createPersonSignOut({ browserSession, sessions, personSessions, hints, connection, ownHeaders, audit }),
+  );
 
   /** The tenant that the `:id` of a protocol URL names, or the same 404 as for everything that is not there. */
   const withTenant =

@@ -78,6 +78,7 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     store,
     connection: createOidcConnection(createProviders(outbound, clock, audit), clock),
     attemptSealer: createSealer(settings.cookieKeys, 'attempt'),
+    hintSealer: createSealer(settings.cookieKeys, 'id token hint'),
     health,
     logger,
     audit,

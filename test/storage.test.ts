@@ -11,7 +11,7 @@ import { openRedis, type RedisServer } from './support/redis.ts';
 
 const clock = createStillClock();
 const memory = createMemoryStore(clock);
-describeStore('embedded', () => ({ store: memory, wait: async (ms) => clock.advance(ms) }));
+describeStore('embedded', () => ({ store: memory, wait: async (ms) => clock.advance(ms), nowMs: clock.nowMs }));
 
 let server: RedisServer;
 let redis: Store;
@@ -25,7 +25,7 @@ afterAll(async () => {
   await server.stop();
   await memory.close();
 });
-describeStore('Redis', () => ({ store: redis, wait: sleep }));
+describeStore('Redis', () => ({ store: redis, wait: sleep, nowMs: Date.now }));
 
 async function ready(store: Store): Promise<void> {
   for (let tries = 0; tries < 100; tries++) {

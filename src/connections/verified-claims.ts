@@ -11,6 +11,10 @@ type Facts = {
   /** who vouches for the claims: the issuer, exactly as it writes itself */
   readonly issuer: string;
   readonly claims: JsonObject;
+  /** as it was issued, for the IdP that issued it */
+  readonly idToken: string;
+  /** when it was made, seconds by the issuer's clock */
+  readonly issuedAtSeconds: number;
 };
 
 export type VerifiedClaims = Facts & { readonly [verified]: true };

@@ -13,6 +13,8 @@ export type Policy = {
   readonly script?: string;
   /** further origins to which the page's forms may lead, redirects included */
   readonly formTargets?: readonly string[];
+  /** the one origin that may show this answer in a frame */
+  readonly framedBy?: string;
 };
 
 export type OwnHeaders = (ctx: Context, policy?: Policy) => void;
@@ -28,7 +30,7 @@ export function createOwnHeaders(https: boolean): OwnHeaders {
       directives: {
         defaultSrc: ["'none'"],
         baseUri: ["'none'"],
-        frameAncestors: ["'none'"],
+        frameAncestors: [sources(({ framedBy }) => (framedBy === undefined ? [] : [framedBy]))],
         imgSrc: ['data:'],
         connectSrc: ["'self'"],
         styleSrc: [sources(({ styles = [] }) => styles.map(sourceHash))],
@@ -45,6 +47,7 @@ export function createOwnHeaders(https: boolean): OwnHeaders {
     set(ctx.req, ctx.res, (error) => {
       if (error) throw error;
     });
+    if (policy.framedBy !== undefined) ctx.remove('X-Frame-Options'); // it cannot name an origin
     ctx.set('Cache-Control', 'no-store');
   };
 }

@@ -35,6 +35,10 @@ dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
 ul.groups { list-style: none; padding: 0; margin: 0 0 1.25rem; display: flex; flex-wrap: wrap; gap: .4rem; }
 ul.groups li { border: 1px solid var(--line); border-radius: 999px; padding: .1rem .7rem; overflow-wrap: anywhere; }
+ul.sessions { list-style: none; padding: 0; margin: 0; display: grid; gap: .75rem; }
+ul.sessions li { display: flex; justify-content: space-between; align-items: center; gap: 1rem; }
+small { color: var(--soft); }
+.button.small { padding: .25rem .8rem; width: auto; }
 ul.places { list-style: none; padding: 0; margin: 0; display: grid; gap: .6rem; }
 .actions { display: flex; flex-wrap: wrap; gap: .6rem; margin-top: 1.25rem; }
 .button { display: inline-block; font: inherit; font-weight: 600; text-decoration: none; cursor: pointer; padding: .55rem 1.1rem; border-radius: 6px; border: 1px solid var(--accent); background: var(--accent); color: var(--on-accent); }

@@ -6,8 +6,9 @@ import type { OwnHeaders } from '../edge/headers.ts';
 import { isNavigation } from '../edge/negotiate.ts';
 import type { Context } from '../edge/request.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
-import type { SessionRecord } from '../sessions/record.ts';
-import type { Sessions } from '../sessions/sessions.ts';
+import type { Session, Sessions } from '../sessions/sessions.ts';
+import type { PersonSessions } from '../sessions/sync.ts';
+import type { Renewal } from '../sign-in/renewal.ts';
 import { parseReturnPath } from '../sign-in/return-path.ts';
 import { type StartSignIn, signInUrl } from '../sign-in/start.ts';
 import type { Place } from '../tenants/registry.ts';
@@ -19,33 +20,51 @@ export type Guard = {
   readonly account: (ctx: Context, place: Place) => Promise<void>;
 };
 
-export function createGuard(sessions: Sessions, startSignIn: StartSignIn, ownHeaders: OwnHeaders): Guard {
+type Dependencies = {
+  readonly sessions: Sessions;
+  readonly personSessions: PersonSessions;
+  readonly renewal: Renewal;
+  readonly startSignIn: StartSignIn;
+  readonly ownHeaders: OwnHeaders;
+};
+
+export function createGuard({ sessions, personSessions, renewal, startSignIn, ownHeaders }: Dependencies): Guard {
   /** @returns the session, or `undefined` when the answer is the way to the IdP already */
-  async function admit(ctx: Context, place: Place, returnTo: string | undefined): Promise<SessionRecord | undefined> {
-    const record = await sessions.find(place.tenant, ctx.req.headers.cookie);
-    if (record !== undefined) return record;
-    const returnPath = parseReturnPath(returnTo, place);
-    if (!isNavigation(ctx)) throw signInRequired(signInUrl(place, returnPath));
-    await startSignIn(ctx, place, { returnPath });
-    return undefined;
+  async function admit(ctx: Context, place: Place, returnTo: string | undefined): Promise<Session | undefined> {
+    const session = await sessions.find(place.tenant, ctx.req.headers.cookie);
+    if (session === undefined) {
+      const returnPath = parseReturnPath(returnTo, place);
+      if (!isNavigation(ctx)) throw signInRequired(signInUrl(place, returnPath));
+      await startSignIn(ctx, place, { returnPath });
+      return undefined;
+    }
+    if (!renewal.isDue(place.tenant, session.record)) return session;
+    const begun = await renewal.begin(ctx, place, session, parseReturnPath(returnTo, place));
+    return begun ? undefined : session;
+  }
+
+  async function sendAccount(ctx: Context, place: Place, session: Session): Promise<void> {
+    const { issuer, sub } = session.record;
+    const all = await personSessions.list(place.tenant, { issuer, sub });
+    await sendAccountPage(ctx, place, session, all, ownHeaders);
   }
 
   return {
     async tenantUrl(ctx, place) {
-      const record = await admit(ctx, place, ctx.req.url);
-      if (record === undefined) return;
+      const session = await admit(ctx, place, ctx.req.url);
+      if (session === undefined) return;
       if (ctx.method !== 'GET' && ctx.method !== 'HEAD')
         throw new GatewayFailure('method_not_allowed', { headers: { Allow: 'GET, HEAD' } });
-      await sendAccountPage(ctx, place, record, ownHeaders);
+      await sendAccount(ctx, place, session);
     },
     async sessionJson(ctx, place) {
-      const record = await sessions.find(place.tenant, ctx.req.headers.cookie);
-      if (record === undefined) throw signInRequired(signInUrl(place, parseReturnPath(undefined, place)));
-      sendSessionJson(ctx, record, ownHeaders);
+      const session = await sessions.find(place.tenant, ctx.req.headers.cookie);
+      if (session === undefined) throw signInRequired(signInUrl(place, parseReturnPath(undefined, place)));
+      sendSessionJson(ctx, session.record, ownHeaders);
     },
     async account(ctx, place) {
-      const record = await admit(ctx, place, undefined);
-      if (record !== undefined) await sendAccountPage(ctx, place, record, ownHeaders);
+      const session = await admit(ctx, place, undefined);
+      if (session !== undefined) await sendAccount(ctx, place, session);
     },
   };
 }

@@ -52,6 +52,16 @@ export const REASONS = {
   auth_time_malformed: 'token_invalid',
   auth_time_too_old: 'token_invalid',
   acr_mismatch: 'token_invalid',
+  // a logout token (OpenID Connect Back-Channel Logout 2.6)
+  token_id_missing: 'token_invalid',
+  logout_event_missing: 'token_invalid',
+  nonce_present: 'token_invalid',
+  logout_subject_missing: 'token_invalid',
+  logout_subject_mismatch: 'token_invalid',
+  logout_token_used: 'token_invalid',
+  issued_too_long_ago: 'token_invalid',
+  // the IdP ended the session while it was being made
+  ended_meanwhile: 'token_invalid',
   // the person
   claim_missing: 'claims_invalid',
   claim_malformed: 'claims_invalid',

@@ -6,9 +6,10 @@
 import type Koa from 'koa';
 import createKoaSession from 'koa-session';
 import { digest, random256 } from '../kernel/random.ts';
+import type { Result } from '../kernel/result.ts';
 import type { Tenant } from '../tenants/tenant.ts';
 import type { SessionRecord } from './record.ts';
-import type { Sessions } from './sessions.ts';
+import type { EndReason, Session, Sessions } from './sessions.ts';
 
 declare module 'koa' {
   interface ExtendableContext {
@@ -21,16 +22,17 @@ declare module 'koa' {
 export type BrowserSession = {
   /** Makes `ctx` know the tenant's session; routes that write one stand behind it. */
   readonly middleware: (ctx: Koa.Context, next: Koa.Next, tenant: Tenant) => Promise<void>;
-  readonly current: (ctx: Koa.Context) => SessionRecord | undefined;
+  readonly current: (ctx: Koa.Context) => Session | undefined;
   /**
-   * A new id, always; then the session that the browser showed ends, and what `endOthers` ends (it gets the new digest).
-   * When any of it fails, the browser gets no cookie: nothing half-done is left in anybody's hands.
+   * A new id, always; then the session that the browser showed ends, and what `endOthers` ends. When any of it fails or is
+   * refused, the browser gets no cookie: nothing half-done is left in anybody's hands.
    */
   readonly establish: (
     ctx: Koa.Context,
     record: SessionRecord,
-    endOthers: (idDigest: string) => Promise<void>,
-  ) => Promise<void>;
+    idToken: string,
+    endOthers: (session: Session) => Promise<void>,
+  ) => Promise<Result<Session>>;
   /** Ends the session that the browser showed, and its cookie. */
   readonly end: (ctx: Koa.Context) => Promise<void>;
 };
@@ -40,8 +42,9 @@ type Visit = {
   readonly tenant: Tenant;
   readonly fresh: Set<string>;
   readonly replaced: string[];
-  found: SessionRecord | undefined;
-  written: string | undefined;
+  found: Session | undefined;
+  idToken: string | undefined;
+  established: Result<Session> | undefined;
 };
 
 export function createBrowserSession(app: Koa, sessions: Sessions): BrowserSession {
@@ -57,14 +60,13 @@ export function createBrowserSession(app: Koa, sessions: Sessions): BrowserSessi
     async get(id: string, _maxAge: number, { ctx }: { ctx?: Koa.Context }) {
       const visit = visitOf(required(ctx));
       visit.found = await sessions.findById(visit.tenant, id);
-      return visit.found === undefined ? undefined : { record: visit.found };
+      return visit.found === undefined ? undefined : { record: visit.found.record };
     },
     /** Writes under new ids only: an ended session cannot come back. */
     async set(id: string, value: { record?: SessionRecord }, _maxAge: number, { ctx }: { ctx?: Koa.Context }) {
       const visit = visitOf(required(ctx));
       if (!visit.fresh.has(id) || value.record === undefined) throw new Error('sessions are written once, at sign-in');
-      await sessions.write(visit.tenant, id, value.record);
-      visit.written = digest(id);
+      visit.established = await sessions.establish(visit.tenant, id, value.record, visit.idToken);
     },
     /** The old one goes when the new one is there; an id that was never written has nothing to go. */
     async destroy(id: string, { ctx }: { ctx?: Koa.Context }) {
@@ -90,29 +92,41 @@ export function createBrowserSession(app: Koa, sessions: Sessions): BrowserSessi
     app,
   );
 
-  async function endReplaced(visit: Visit): Promise<void> {
-    for (const idDigest of visit.replaced.splice(0)) await sessions.end(visit.tenant, idDigest);
+  async function endReplaced(visit: Visit, reason: EndReason): Promise<void> {
+    for (const idDigest of visit.replaced.splice(0)) await sessions.end(visit.tenant, idDigest, reason);
   }
 
   return {
     async middleware(ctx, next, tenant) {
-      visits.set(ctx, { tenant, fresh: new Set(), replaced: [], found: undefined, written: undefined });
+      visits.set(ctx, {
+        tenant,
+        fresh: new Set(),
+        replaced: [],
+        found: undefined,
+        idToken: undefined,
+        established: undefined,
+      });
       ctx.cookies.secure = true; // TLS ends in front of us; PUBLIC_URL was checked at start
       ctx.sessionOptions.key = tenant.sessionCookie; // each request has its own copy of the options
       ctx.sessionOptions.maxAge = tenant.session.absolute;
       await koaSession(ctx, next);
     },
     current: (ctx) => visitOf(ctx).found,
-    async establish(ctx, record, endOthers) {
+    async establish(ctx, record, idToken, endOthers) {
       const visit = visitOf(ctx);
       const cookiesBefore = ctx.res.getHeader('set-cookie') ?? [];
       if (ctx.session === null) throw new Error('the session was ended in this request');
+      visit.idToken = idToken;
       try {
         ctx.session.record = record;
         await ctx.session.regenerate();
-        await endReplaced(visit);
-        if (visit.written === undefined) throw new Error('koa-session wrote no session');
-        await endOthers(visit.written);
+        const { established } = visit;
+        if (established === undefined) throw new Error('koa-session wrote no session');
+        if (!established.ok) ctx.res.setHeader('set-cookie', cookiesBefore);
+        if (!established.ok) return established;
+        await endReplaced(visit, 'replaced');
+        await endOthers(established.value);
+        return established;
       } catch (error) {
         ctx.res.setHeader('set-cookie', cookiesBefore);
         throw error;
@@ -122,7 +136,7 @@ export function createBrowserSession(app: Koa, sessions: Sessions): BrowserSessi
       const { session } = ctx;
       ctx.session = null;
       await session?.manuallyCommit();
-      await endReplaced(visitOf(ctx));
+      await endReplaced(visitOf(ctx), 'signed_out');
     },
   };
 }

@@ -24,6 +24,12 @@ const schema = z.object({
   groups: z.array(z.string()),
   /** the IdP's name for its own session, where it gave one (Back-Channel Logout 2.1) */
   sid: text,
+  /** when the IdP made the token that this session stands on, seconds by its clock */
+  token_iat: z.number(),
+  /** the same of the token that the groups come from, which may be another session's of this person */
+  groups_iat: z.number(),
+  /** what the browser calls itself, cut short: so that people recognise their sessions */
+  user_agent: text,
   signed_in_at_ms: z.number(),
   renewed_at_ms: z.number(),
   expires_at_ms: z.number(),
@@ -31,12 +37,16 @@ const schema = z.object({
 
 export type SessionRecord = Readonly<z.output<typeof schema>>;
 
+const USER_AGENT_MAX_CHARACTERS = 256;
+
 export type SessionFacts = {
   readonly identity: Identity;
   readonly groups: readonly string[];
   readonly connection: 'oidc';
   readonly issuer: string;
   readonly sid: string | null;
+  readonly tokenIat: number;
+  readonly userAgent: string | null;
 };
 
 export function createRecord(tenant: Tenant, facts: SessionFacts, nowMs: number): SessionRecord {
@@ -48,6 +58,9 @@ export function createRecord(tenant: Tenant, facts: SessionFacts, nowMs: number)
     ...facts.identity,
     groups: [...facts.groups],
     sid: facts.sid,
+    token_iat: facts.tokenIat,
+    groups_iat: facts.tokenIat,
+    user_agent: facts.userAgent?.slice(0, USER_AGENT_MAX_CHARACTERS) ?? null,
     signed_in_at_ms: nowMs,
     renewed_at_ms: nowMs,
     expires_at_ms: nowMs + tenant.session.absolute,

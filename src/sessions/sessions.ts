@@ -1,48 +1,141 @@
 /**
- * Sessions as the rest of the gateway sees them: find one by what the browser sent, write one, end one. The store knows a
- * session by the digest of its id, so that a dump of the store yields no cookie that works. Each look-up is bound to the
- * tenant: another tenant's id finds nothing.
+ * Sessions as the rest of the gateway sees them: find one by what the browser sent, establish one, change one, end one. The
+ * store knows a session by the digest of its id, so that a dump of the store yields no cookie that works. Each look-up is
+ * bound to the tenant: another tenant's id finds nothing.
  */
 import type { Clock } from '../kernel/clock.ts';
 import { readCookie } from '../kernel/cookie-header.ts';
+import type { Audit } from '../kernel/events.ts';
 import { digest } from '../kernel/random.ts';
+import { ok, type Result, refuse } from '../kernel/result.ts';
 import { keys } from '../storage/keys.ts';
 import type { Store } from '../storage/store.ts';
 import type { Tenant } from '../tenants/tenant.ts';
+import type { Hints } from './hint.ts';
 import { parseRecord, type SessionRecord } from './record.ts';
+import type { SessionIndex, Subject } from './session-index.ts';
 
 /** 256 bits of base64url: what `random256` makes. Anything else is not asked for in the store. */
 const ID = /^[\w-]{43}$/;
+/** Another replica may change the same record at the same moment; more often than this is no coincidence. */
+const CHANGE_TRIES = 5;
+
+export type Session = { readonly idDigest: string; readonly record: SessionRecord };
+/** Why a session ended, for the log. */
+export type EndReason =
+  | 'signed_out'
+  | 'replaced'
+  | 'ended_by_person'
+  | 'ended_by_idp'
+  | 'ended_by_operator'
+  | 'renewal_failed'
+  | 'no_groups';
 
 export type Sessions = {
   /** The session whose cookie is in this header; counts as use. One round trip. Throws `store_unavailable`. */
-  readonly find: (tenant: Tenant, cookieHeader: string | undefined) => Promise<SessionRecord | undefined>;
-  readonly findById: (tenant: Tenant, id: string) => Promise<SessionRecord | undefined>;
-  readonly write: (tenant: Tenant, id: string, record: SessionRecord) => Promise<void>;
-  /** @returns whether there was one */
-  readonly end: (tenant: Tenant, idDigest: string) => Promise<boolean>;
+  readonly find: (tenant: Tenant, cookieHeader: string | undefined) => Promise<Session | undefined>;
+  readonly findById: (tenant: Tenant, id: string) => Promise<Session | undefined>;
+  /** By its digest; does not count as use. */
+  readonly peek: (tenant: Tenant, idDigest: string) => Promise<Session | undefined>;
+  /** Writes a new session; refuses when the IdP ended it while it was being made. */
+  readonly establish: (
+    tenant: Tenant,
+    id: string,
+    record: SessionRecord,
+    idToken: string | undefined,
+  ) => Promise<Result<Session>>;
+  /**
+   * Changes a record that is still there, whoever else does too. @returns the record before and after; `undefined` when the
+   * session is gone, which wins over any change
+   */
+  readonly change: (
+    tenant: Tenant,
+    idDigest: string,
+    change: (record: SessionRecord) => SessionRecord,
+  ) => Promise<{ readonly before: SessionRecord; readonly after: SessionRecord } | undefined>;
+  /** Ends it everywhere. @returns what it was, for one of any number of callers */
+  readonly end: (tenant: Tenant, idDigest: string, reason: EndReason) => Promise<SessionRecord | undefined>;
+  /** Worked out from the lifetime that is left: each use renews it. */
+  readonly lastUsedAtMs: (tenant: Tenant, session: Session) => Promise<number>;
+  readonly ofSubject: (tenant: Tenant, subject: Subject) => Promise<readonly Session[]>;
   /** What this header's session is called in the store; whether it lives is not looked at. */
   readonly digestOf: (tenant: Tenant, cookieHeader: string | undefined) => string | undefined;
 };
 
-export function createSessions(store: Store, clock: Clock): Sessions {
-  async function findById(tenant: Tenant, id: string): Promise<SessionRecord | undefined> {
-    if (!ID.test(id)) return undefined;
-    const stored = await store.get(keys.session(tenant.id, digest(id)), tenant.session.idle);
-    return stored === undefined ? undefined : parseRecord(stored, tenant, clock.nowMs());
+type Dependencies = {
+  readonly store: Store;
+  readonly index: SessionIndex;
+  readonly hints: Hints;
+  readonly clock: Clock;
+  readonly audit: Audit;
+};
+
+export function createSessions({ store, index, hints, clock, audit }: Dependencies): Sessions {
+  async function read(tenant: Tenant, idDigest: string, touchMs?: number): Promise<Session | undefined> {
+    const stored = await store.get(keys.session(tenant.id, idDigest), touchMs);
+    const record = stored === undefined ? undefined : parseRecord(stored, tenant, clock.nowMs());
+    return record && { idDigest, record };
+  }
+
+  async function findById(tenant: Tenant, id: string): Promise<Session | undefined> {
+    return ID.test(id) ? read(tenant, digest(id), tenant.session.idle) : undefined;
+  }
+
+  async function end(tenant: Tenant, idDigest: string, reason: EndReason): Promise<SessionRecord | undefined> {
+    const stored = await store.take(keys.session(tenant.id, idDigest));
+    const record = stored === undefined ? undefined : parseRecord(stored, tenant, clock.nowMs());
+    if (record === undefined) return undefined;
+    await Promise.all([index.remove(tenant, idDigest, record), hints.forget(tenant, idDigest)]);
+    audit('session.ended', { tenant: tenant.id, sub: record.sub, session: idDigest.slice(0, 8), reason });
+    return record;
   }
 
   return {
     findById,
+    peek: read,
+    end,
     async find(tenant, cookieHeader) {
       const id = readCookie(cookieHeader, tenant.sessionCookie);
       return id === undefined ? undefined : findById(tenant, id);
     },
-    async write(tenant, id, record) {
-      const lifetimeMs = Math.min(tenant.session.idle, record.expires_at_ms - clock.nowMs());
-      await store.set(keys.session(tenant.id, digest(id)), JSON.stringify(record), lifetimeMs);
+    async establish(tenant, id, record, idToken) {
+      const idDigest = digest(id);
+      const nowMs = clock.nowMs();
+      const absoluteMs = record.expires_at_ms - nowMs;
+      const lifetimeMs = Math.min(tenant.session.idle, absoluteMs);
+      await Promise.all([
+        store.set(keys.session(tenant.id, idDigest), JSON.stringify(record), lifetimeMs),
+        index.add(tenant, idDigest, record, nowMs),
+        idToken === undefined ? undefined : hints.keep(tenant, idDigest, idToken, absoluteMs),
+      ]);
+      if (!(await index.isEnded(tenant, record))) return ok({ idDigest, record });
+      await end(tenant, idDigest, 'ended_by_idp');
+      return refuse('ended_meanwhile');
     },
-    end: (tenant, idDigest) => store.delete(keys.session(tenant.id, idDigest)),
+    async change(tenant, idDigest, change) {
+      const key = keys.session(tenant.id, idDigest);
+      for (let tries = 0; tries < CHANGE_TRIES; tries++) {
+        const stored = await store.get(key);
+        const before = stored === undefined ? undefined : parseRecord(stored, tenant, clock.nowMs());
+        if (stored === undefined || before === undefined) return undefined;
+        const after = change(before);
+        if (after === before || (await store.replaceIf(key, stored, JSON.stringify(after)))) return { before, after };
+      }
+      throw new Error('a session record changes all the time');
+    },
+    async ofSubject(tenant, subject) {
+      const digests = await index.find(tenant, subject, clock.nowMs());
+      const sessions = await Promise.all(digests.map((idDigest) => read(tenant, idDigest)));
+      // a renewal may have moved a session to another `sid`; the index keeps the old entry until it expires
+      const isOf = ({ record }: Session): boolean =>
+        (subject.kind === 'sid' ? record.sid : record.sub) === subject.value;
+      return sessions.filter((session) => session !== undefined).filter(isOf);
+    },
+    async lastUsedAtMs(tenant, { idDigest, record }) {
+      const remainingMs = await store.remainingMs(keys.session(tenant.id, idDigest));
+      const usedAtMs = clock.nowMs() - tenant.session.idle + (remainingMs ?? 0);
+      return Math.max(record.signed_in_at_ms, usedAtMs);
+    },
     digestOf(tenant, cookieHeader) {
       const id = readCookie(cookieHeader, tenant.sessionCookie);
       return id !== undefined && ID.test(id) ? digest(id) : undefined;

@@ -33,11 +33,13 @@ export type Attempt = {
   /** automatic new starts that led here */
   readonly rounds: number;
   /** digest of the session that the browser had when it started */
-  readonly replaces: string | undefined;
+  readonly previous: string | undefined;
+  /** whether it asks for that session's identity again, silently, instead of making a new one */
+  readonly renews: boolean;
   readonly bindingDigest: string;
 };
 
-export type Start = Pick<Attempt, 'returnPath' | 'rounds' | 'replaces'>;
+export type Start = Pick<Attempt, 'returnPath' | 'rounds' | 'previous' | 'renews'>;
 
 export type Begun = {
   readonly state: string;
@@ -68,12 +70,13 @@ const sealedSchema = z.object({
   b: z.string(), // digest of the browser's secret
   p: z.string(), // return path
   r: z.number(), // rounds
-  k: z.string().optional(), // digest of the session to replace
+  k: z.string().optional(), // digest of the previous session
+  n: z.literal(1).optional(), // renews it
 });
 
 export function createAttempts(sealer: Sealer, store: Store, clock: Clock): Attempts {
   return {
-    async begin({ tenant }, cookieHeader, { returnPath, rounds, replaces }) {
+    async begin({ tenant }, cookieHeader, { returnPath, rounds, previous, renews }) {
       const cookie = browserCookies(cookieHeader)[0] ?? newCookie();
       const id = random128();
       const state = await sealer.seal({
@@ -83,7 +86,8 @@ export function createAttempts(sealer: Sealer, store: Store, clock: Clock): Atte
         b: digest(cookie.value),
         p: returnPath,
         r: rounds,
-        ...(replaces === undefined ? {} : { k: replaces }),
+        ...(previous === undefined ? {} : { k: previous }),
+        ...(renews ? { n: 1 } : {}),
       } satisfies z.input<typeof sealedSchema>);
       return { state, nonce: nonceOf(cookie.value, id), cookie };
     },
@@ -92,7 +96,7 @@ export function createAttempts(sealer: Sealer, store: Store, clock: Clock): Atte
       const opened = state.length > STATE_MAX_CHARACTERS ? undefined : await sealer.open(state);
       const parsed = sealedSchema.safeParse(opened);
       if (!parsed.success) return { attempt: refuse('state_unknown'), remains: undefined };
-      const { t, i, s, b, p, r, k } = parsed.data;
+      const { t, i, s, b, p, r, k, n } = parsed.data;
       if (t !== place.tenant.id) return { attempt: refuse('state_foreign_tenant'), remains: undefined };
       const remains: Remains = { returnPath: parseReturnPath(p, place), rounds: r, startedAtMs: s };
       const age = clock.nowMs() - s;
@@ -101,7 +105,7 @@ export function createAttempts(sealer: Sealer, store: Store, clock: Clock): Atte
       const binding = browserCookies(cookieHeader).find(({ value }) => digest(value) === b);
       if (binding === undefined) return { attempt: refuse('state_foreign_browser'), remains };
       const nonce = nonceOf(binding.value, i);
-      return { attempt: ok({ ...remains, id: i, nonce, replaces: k, bindingDigest: b }), remains };
+      return { attempt: ok({ ...remains, id: i, nonce, previous: k, renews: n === 1, bindingDigest: b }), remains };
     },
 
     async take({ tenant }, attempt) {

@@ -8,24 +8,26 @@ import type { VerifiedClaims } from '../connections/verified-claims.ts';
 import { readForm } from '../edge/form.ts';
 import type { OwnHeaders } from '../edge/headers.ts';
 import { isCrossSite, isNavigation } from '../edge/negotiate.ts';
+import { seeOther } from '../edge/redirect.ts';
 import type { Context } from '../edge/request.ts';
-import { assignGroups } from '../identity/groups.ts';
-import { type Person, readPerson } from '../identity/identity.ts';
 import type { Clock } from '../kernel/clock.ts';
+import { readCookie } from '../kernel/cookie-header.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
-import { member } from '../kernel/json.ts';
 import { failureOf, type Refusal } from '../kernel/refusal.ts';
 import type { BrowserSession } from '../sessions/koa-session.ts';
-import { createRecord, type SessionRecord } from '../sessions/record.ts';
+import { createRecord } from '../sessions/record.ts';
+import type { PersonSessions } from '../sessions/sync.ts';
 import type { Place } from '../tenants/registry.ts';
 import { urls } from '../tenants/tenant.ts';
 import type { Attempt, Attempts } from './attempt.ts';
+import { type Identified, identify } from './identify.ts';
 import { type Recover, roundsCookie } from './recover.ts';
 import { sendRelayPage } from './relay-page.ts';
+import type { Renewal } from './renewal.ts';
 import type { EndReplaced } from './replaced.ts';
 import { parseReturnPath } from './return-path.ts';
-import { seeOther, setOwnCookie, signInUrl } from './start.ts';
+import { setOwnCookie, signInUrl } from './start.ts';
 
 export type HandleCallback = (ctx: Context, place: Place) => Promise<void>;
 
@@ -34,6 +36,8 @@ type Dependencies = {
   readonly connection: OidcConnection;
   readonly browserSession: BrowserSession;
   readonly recover: Recover;
+  readonly renewal: Renewal;
+  readonly personSessions: PersonSessions;
   readonly endReplaced: EndReplaced;
   readonly ownHeaders: OwnHeaders;
   readonly audit: Audit;
@@ -41,7 +45,7 @@ type Dependencies = {
 };
 
 export function createHandleCallback(dependencies: Dependencies): HandleCallback {
-  const { attempts, connection, recover, ownHeaders, clock } = dependencies;
+  const { attempts, connection, recover, renewal, ownHeaders } = dependencies;
 
   return async (ctx, place) => {
     const query = new URLSearchParams(ctx.querystring);
@@ -53,12 +57,13 @@ export function createHandleCallback(dependencies: Dependencies): HandleCallback
     if (!opened.ok) return recover(ctx, place, opened.refusal, remains);
     const attempt = await attempts.take(place, opened.value);
     if (!attempt.ok) return recover(ctx, place, attempt.refusal, remains);
+    const verify = () => connection.finish(place.tenant.oidc, answer, attempt.value);
+    if (attempt.value.renews) return renewal.finish(ctx, place, attempt.value, verify);
     try {
-      const verified = await connection.finish(place.tenant.oidc, answer, attempt.value);
+      const verified = await verify();
       if (!verified.ok) throw refusal(verified.refusal, place, attempt.value);
-      const { person, groups } = identify(ctx, verified.value, place, attempt.value, dependencies.audit);
-      const record = createRecord(place.tenant, factsOf(verified.value, person, groups), clock.nowMs());
-      await establish(ctx, place, attempt.value, record, dependencies);
+      const person = await admit(ctx, place, attempt.value, verified.value, dependencies);
+      await establish(ctx, place, attempt.value, verified.value, person, dependencies);
     } catch (error) {
       if (!(error instanceof GatewayFailure)) throw error;
       throw error.with({ event: 'sign_in.refused', retryUrl: signInUrl(place, attempt.value.returnPath) });
@@ -93,47 +98,47 @@ function withoutState({ parameters }: Answer): Refusal {
     : { reason: 'parameters_missing', evidence: { name: 'state' } };
 }
 
-function identify(
+/** Throws for somebody who may not be here; who has lost the last group loses the other sessions too. */
+async function admit(
   ctx: Context,
-  verified: VerifiedClaims,
   place: Place,
   attempt: Attempt,
-  audit: Audit,
-): { person: Person; groups: readonly string[] } {
+  verified: VerifiedClaims,
+  { personSessions, audit }: Dependencies,
+): Promise<Identified> {
   const { tenant } = place;
-  const person = readPerson(verified, tenant.oidc);
-  if (!person.ok) throw refusal(combine(person.refusal), place, attempt);
-  const groups = assignGroups(person.value.roles, tenant.groups);
-  if (!groups.ok) {
-    const { name, email, sub } = person.value.identity;
-    throw refusal(groups.refusal, place, attempt).with({ detail: `You signed in as ${name ?? email ?? sub}.` });
+  const person = identify(verified, tenant);
+  if (person.ok) {
+    for (const claim of person.value.dropped)
+      audit('claims.dropped', { tenant: tenant.id, request_id: ctx.state.requestId, claim });
+    return person.value;
   }
-  for (const claim of person.value.dropped)
-    audit('claims.dropped', { tenant: tenant.id, request_id: ctx.state.requestId, claim });
-  return { person: person.value, groups: groups.value };
-}
-
-/** Several claims may be wrong; the log names them all. */
-function combine(refusals: readonly Refusal[]): Refusal {
-  const [first = { reason: 'claim_malformed' as const }] = refusals;
-  const claims = refusals.map(({ reason, evidence }) => `${evidence?.claim}: ${reason}`).join(', ');
-  return { ...first, evidence: { ...first.evidence, claims } };
-}
-
-function factsOf({ connection, issuer, claims }: VerifiedClaims, { identity }: Person, groups: readonly string[]) {
-  const sid = member(claims, 'sid');
-  return { connection, issuer, identity, groups, sid: typeof sid === 'string' ? sid : null };
+  const { identity, refusal: reason } = person.refusal;
+  if (identity === undefined) throw refusal(reason, place, attempt);
+  const { issuer, issuedAtSeconds } = verified;
+  await personSessions.endAll(tenant, { issuer, sub: identity.sub }, 'no_groups', issuedAtSeconds);
+  const who = identity.name ?? identity.email ?? identity.sub;
+  throw refusal(reason, place, attempt).with({ detail: `You signed in as ${who}.` });
 }
 
 async function establish(
   ctx: Context,
   place: Place,
   attempt: Attempt,
-  record: SessionRecord,
-  { browserSession, endReplaced, audit, ownHeaders }: Dependencies,
+  verified: VerifiedClaims,
+  person: Identified,
+  { browserSession, endReplaced, personSessions, audit, ownHeaders, clock }: Dependencies,
 ): Promise<void> {
-  await browserSession.establish(ctx, record, (idDigest) => endReplaced(place, attempt, idDigest));
-  setOwnCookie(ctx, roundsCookie(place), '', 0);
+  const { connection, issuer, issuedAtSeconds: tokenIat, idToken } = verified;
+  const userAgent = ctx.req.headers['user-agent'] ?? null;
+  const record = createRecord(place.tenant, { connection, issuer, tokenIat, userAgent, ...person }, clock.nowMs());
+  const established = await browserSession.establish(ctx, record, idToken, async (session) => {
+    await endReplaced(place, attempt, session);
+    await personSessions.applyGroups(place.tenant, record);
+  });
+  if (!established.ok) throw refusal(established.refusal, place, attempt);
+  if (readCookie(ctx.req.headers.cookie, roundsCookie(place)) !== undefined)
+    setOwnCookie(ctx, roundsCookie(place), '', 0);
   audit('sign_in.succeeded', {
     tenant: place.tenant.id,
     request_id: ctx.state.requestId,

@@ -4,6 +4,7 @@
  * goes round in circles stops at a page that names the cause.
  */
 import { isCrossSite } from '../edge/negotiate.ts';
+import { seeOther } from '../edge/redirect.ts';
 import type { Context } from '../edge/request.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { readCookie } from '../kernel/cookie-header.ts';
@@ -14,7 +15,7 @@ import type { Place } from '../tenants/registry.ts';
 import { urls } from '../tenants/tenant.ts';
 import type { Remains } from './attempt.ts';
 import { parseReturnPath } from './return-path.ts';
-import { type StartSignIn, seeOther, setOwnCookie, signInUrl } from './start.ts';
+import { type StartSignIn, setOwnCookie, signInUrl } from './start.ts';
 
 const ROUNDS_MAX = 3;
 const ROUNDS_WINDOW_MS = 60_000;

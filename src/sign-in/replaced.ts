@@ -4,7 +4,7 @@
  * other traces lead to it: what the attempt saw when it started, and what this browser was given last.
  */
 import type { Clock } from '../kernel/clock.ts';
-import type { Sessions } from '../sessions/sessions.ts';
+import type { Session, Sessions } from '../sessions/sessions.ts';
 import { keys } from '../storage/keys.ts';
 import type { Store } from '../storage/store.ts';
 import type { Place } from '../tenants/registry.ts';
@@ -18,16 +18,16 @@ const BROWSER_LIFETIME_MS = ATTEMPT_LIFETIME_MS + 5 * 60_000;
  */
 const TOGETHER_MS = 10_000;
 
-export type EndReplaced = (place: Place, attempt: Attempt, idDigest: string) => Promise<void>;
+export type EndReplaced = (place: Place, attempt: Attempt, session: Session) => Promise<void>;
 
 export function createEndReplaced(store: Store, sessions: Sessions, clock: Clock): EndReplaced {
-  return async ({ tenant }, attempt, idDigest) => {
-    if (attempt.replaces !== undefined) await sessions.end(tenant, attempt.replaces);
+  return async ({ tenant }, attempt, { idDigest }) => {
+    if (attempt.previous !== undefined) await sessions.end(tenant, attempt.previous, 'replaced');
     const nowMs = clock.nowMs();
     const key = keys.browser(tenant.id, attempt.bindingDigest);
     const before = await store.swap(key, `${nowMs} ${idDigest}`, BROWSER_LIFETIME_MS);
     const [givenAt = '', previous = ''] = (before ?? '').split(' ');
     const together = Number(givenAt) >= attempt.startedAtMs && nowMs - Number(givenAt) < TOGETHER_MS;
-    if (previous !== '' && !together) await sessions.end(tenant, previous);
+    if (previous !== '' && !together) await sessions.end(tenant, previous, 'replaced');
   };
 }

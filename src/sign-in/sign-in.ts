@@ -3,13 +3,14 @@
  * section 4). Unknown parameters are ignored; nothing of them reaches the IdP.
  */
 import { readForm } from '../edge/form.ts';
+import { seeOther } from '../edge/redirect.ts';
 import type { Context } from '../edge/request.ts';
 import { failureOf } from '../kernel/refusal.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Place } from '../tenants/registry.ts';
 import { readRound } from './recover.ts';
 import { parseReturnPath } from './return-path.ts';
-import { type StartSignIn, seeOther } from './start.ts';
+import type { StartSignIn } from './start.ts';
 
 const LOGIN_HINT_MAX_CHARACTERS = 256;
 const NAMES = ['return_to', 'iss', 'login_hint', 'target_link_uri', 'switch_account', 'round'] as const;

@@ -4,6 +4,7 @@
  */
 import type { OidcConnection } from '../connections/oidc/connection.ts';
 import type { OwnHeaders } from '../edge/headers.ts';
+import { seeOther } from '../edge/redirect.ts';
 import type { Context } from '../edge/request.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
@@ -18,6 +19,8 @@ export type StartOptions = {
   readonly rounds?: number;
   readonly loginHint?: string | undefined;
   readonly switchAccount?: boolean;
+  /** asks for the identity of the browser's session again, silently */
+  readonly renewal?: { readonly idDigest: string; readonly idTokenHint: string | undefined };
 };
 
 export type StartSignIn = (ctx: Context, place: Place, options: StartOptions) => Promise<void>;
@@ -38,7 +41,8 @@ export function createStartSignIn({ attempts, connection, sessions, ownHeaders, 
     const begun = await attempts.begin(place, cookieHeader, {
       returnPath: options.returnPath,
       rounds: options.rounds ?? 0,
-      replaces: sessions.digestOf(tenant, cookieHeader),
+      previous: options.renewal?.idDigest ?? sessions.digestOf(tenant, cookieHeader),
+      renews: options.renewal !== undefined,
     });
     const target = await connection
       .begin(tenant.oidc, {
@@ -46,14 +50,15 @@ export function createStartSignIn({ attempts, connection, sessions, ownHeaders, 
         state: begun.state,
         nonce: begun.nonce,
         loginHint: options.loginHint,
-        switchAccount: options.switchAccount ?? false,
+        prompt: options.renewal !== undefined ? 'none' : options.switchAccount ? 'switch_account' : undefined,
+        idTokenHint: options.renewal?.idTokenHint,
       })
       .catch((error: unknown) => {
         if (!(error instanceof GatewayFailure)) throw error;
         throw error.with({ event: 'sign_in.refused', retryUrl: signInUrl(place, options.returnPath) });
       });
     setOwnCookie(ctx, begun.cookie.name, begun.cookie.value, ATTEMPT_LIFETIME_MS);
-    audit('sign_in.started', {
+    audit(options.renewal === undefined ? 'sign_in.started' : 'renewal.started', {
       tenant: tenant.id,
       request_id: ctx.state.requestId,
       client: ctx.state.client,
@@ -67,14 +72,6 @@ export function createStartSignIn({ attempts, connection, sessions, ownHeaders, 
 /** The address that starts this sign-in again, for buttons and for programs. */
 export function signInUrl({ tenant, site }: Place, returnPath: ReturnPath): string {
   return urls.signIn(tenant, site, { return_to: returnPath });
-}
-
-/** 303 and never 307: a body must not travel on (RFC 9700 section 4.12). */
-export function seeOther(ctx: Context, url: string): void {
-  ctx.status = 303;
-  ctx.set('Location', url);
-  ctx.body = null;
-  ctx.status = 303; // a null body makes it 204
 }
 
 /** Sent back on the IdP's cross-site POST too, hence `SameSite=None` (requirements.md K3). Zero removes it. */

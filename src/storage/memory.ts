@@ -9,13 +9,26 @@ const SWEEP_EVERY_MS = 30_000;
 const MAX_ENTRIES = 500_000; // about 1 GB of sessions; past that it refuses to write rather than forget anybody
 
 type Entry = { readonly value: string; readonly expiresAtMs: number };
+/** member -> when it expires */
+type MemberSet = Map<string, number>;
 
 export function createMemoryStore(clock: Clock, maxEntries = MAX_ENTRIES): Store {
   const entries = new Map<string, Entry>();
+  const sets = new Map<string, MemberSet>();
   const sweeper = setInterval(sweep, SWEEP_EVERY_MS).unref();
 
   function sweep(): void {
     for (const [key, { expiresAtMs }] of entries) if (expiresAtMs <= clock.nowMs()) entries.delete(key);
+    for (const key of sets.keys()) live(key, clock.nowMs());
+  }
+
+  /** The set without its expired members; an empty one is no set. */
+  function live(key: string, nowMs: number): MemberSet | undefined {
+    const set = sets.get(key);
+    if (set === undefined) return undefined;
+    for (const [member, expiresAtMs] of set) if (expiresAtMs <= nowMs) set.delete(member);
+    if (set.size === 0) sets.delete(key);
+    return set;
   }
 
   function find(key: string): string | undefined {
@@ -52,13 +65,39 @@ export function createMemoryStore(clock: Clock, maxEntries = MAX_ENTRIES): Store
       write(key, value, ttlMs);
       return before;
     },
-    async delete(key) {
-      return find(key) !== undefined && entries.delete(key);
+    async replaceIf(key, before, after) {
+      const entry = entries.get(key);
+      if (entry === undefined || find(key) !== before) return false;
+      entries.set(key, { value: after, expiresAtMs: entry.expiresAtMs });
+      return true;
+    },
+    async take(key) {
+      const value = find(key);
+      entries.delete(key);
+      return value;
+    },
+    async remainingMs(key) {
+      const entry = find(key) === undefined ? undefined : entries.get(key);
+      return entry && entry.expiresAtMs - clock.nowMs();
+    },
+    async addMember(key, member, expiresAtMs, nowMs) {
+      const set = live(key, nowMs) ?? new Map();
+      sets.set(key, set.set(member, expiresAtMs));
+    },
+    async members(key, nowMs) {
+      return [...(live(key, nowMs)?.keys() ?? [])];
+    },
+    async removeMember(key, member) {
+      sets.get(key)?.delete(member);
+    },
+    async *scan(prefix) {
+      for (const key of [...entries.keys()]) if (key.startsWith(prefix) && find(key) !== undefined) yield key;
     },
     async ping() {},
     async close() {
       clearInterval(sweeper);
       entries.clear();
+      sets.clear();
     },
   };
 }

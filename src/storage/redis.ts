@@ -11,6 +11,18 @@ const COMMAND_TIMEOUT_MS = 250;
 const CONNECT_TIMEOUT_MS = 2_000;
 const RECONNECT_MAX_MS = 1_000;
 
+/** Scripts run as one step. */
+const REPLACE_IF = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+return 1`;
+const ADD_MEMBER = `
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[3])
+redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
+redis.call('PEXPIREAT', KEYS[1], last[2])`;
+const SCAN_COUNT = 500;
+
 /** @param onError told of connection errors, which ioredis repeats until it is connected again */
 export function createRedisStore(url: Secret, onError: (error: Error) => void): Store {
   const redis = new Redis(url.reveal(), {
@@ -46,8 +58,34 @@ export function createRedisStore(url: Secret, onError: (error: Error) => void): 
     async swap(key, value, ttlMs) {
       return (await answer(redis.set(key, value, 'PX', Math.ceil(ttlMs), 'GET'))) ?? undefined;
     },
-    async delete(key) {
-      return (await answer(redis.unlink(key))) > 0;
+    async replaceIf(key, before, after) {
+      return (await answer(redis.eval(REPLACE_IF, 1, key, before, after))) === 1;
+    },
+    async take(key) {
+      return (await answer(redis.getdel(key))) ?? undefined;
+    },
+    async remainingMs(key) {
+      const remaining = await answer(redis.pttl(key));
+      return remaining < 0 ? undefined : remaining;
+    },
+    async addMember(key, member, expiresAtMs, nowMs) {
+      await answer(redis.eval(ADD_MEMBER, 1, key, member, Math.ceil(expiresAtMs), Math.floor(nowMs)));
+    },
+    async members(key, nowMs) {
+      return answer(redis.zrange(key, `(${Math.floor(nowMs)}`, '+inf', 'BYSCORE'));
+    },
+    async removeMember(key, member) {
+      await answer(redis.zrem(key, member));
+    },
+    async *scan(prefix) {
+      let cursor = '0';
+      do {
+        const [next, found] = await answer(
+          redis.scan(cursor, 'MATCH', `${prefix.replace(/[*?[\]\\]/g, '\\$&')}*`, 'COUNT', SCAN_COUNT),
+        );
+        yield* found;
+        cursor = next;
+      } while (cursor !== '0');
     },
     async ping() {
       await answer(redis.ping());

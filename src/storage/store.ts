@@ -16,8 +16,19 @@ export type Store = {
   readonly add: (key: string, value: string, ttlMs: number) => Promise<boolean>;
   /** Writes and answers what was there before. */
   readonly swap: (key: string, value: string, ttlMs: number) => Promise<string | undefined>;
-  /** @returns whether there was something */
-  readonly delete: (key: string) => Promise<boolean>;
+  /** Writes only where `before` is, and leaves the lifetime as it was. @returns whether it wrote */
+  readonly replaceIf: (key: string, before: string, after: string) => Promise<boolean>;
+  /** Removes. @returns what was there: for exactly one of any number of callers */
+  readonly take: (key: string) => Promise<string | undefined>;
+  /** How long a value still lives, in milliseconds; `undefined`: there is none. */
+  readonly remainingMs: (key: string) => Promise<number | undefined>;
+  /** Puts a member into a set until then; the set lives as long as the member that lives longest. */
+  readonly addMember: (key: string, member: string, expiresAtMs: number, nowMs: number) => Promise<void>;
+  /** The members that have not expired. */
+  readonly members: (key: string, nowMs: number) => Promise<readonly string[]>;
+  readonly removeMember: (key: string, member: string) => Promise<void>;
+  /** Every key that begins so, each at least once if it is there all the while. For operators: it looks at everything. */
+  readonly scan: (prefix: string) => AsyncIterable<string>;
   /** Answers when the store does. */
   readonly ping: () => Promise<void>;
   readonly close: () => Promise<void>;

@@ -6,6 +6,7 @@ export type StoreUnderTest = {
   readonly store: Store;
   /** lets time pass for the store */
   readonly wait: (ms: number) => Promise<void>;
+  readonly nowMs: () => number;
 };
 
 export function describeStore(name: string, under: () => StoreUnderTest): void {
@@ -56,13 +57,68 @@ export function describeStore(name: string, under: () => StoreUnderTest): void {
       expect(await store.get(one)).toBe('b');
     });
 
-    it('deletes and says whether there was something', async () => {
+    it('takes for exactly one of many callers', async () => {
       const { store } = under();
       const one = key();
       await store.set(one, 'x', 5_000);
-      expect(await store.delete(one)).toBe(true);
-      expect(await store.delete(one)).toBe(false);
+      const took = await Promise.all(Array.from({ length: 20 }, () => store.take(one)));
+      expect(took.filter((value) => value === 'x')).toHaveLength(1);
       expect(await store.get(one)).toBeUndefined();
+    });
+
+    it('replaces only what is still there, and leaves its lifetime alone', async () => {
+      const { store, wait } = under();
+      const one = key();
+      expect(await store.replaceIf(one, 'a', 'b')).toBe(false);
+      expect(await store.get(one)).toBeUndefined();
+      await store.set(one, 'a', 100);
+      expect(await store.replaceIf(one, 'x', 'b')).toBe(false);
+      const wrote = await Promise.all(Array.from({ length: 10 }, (_, i) => store.replaceIf(one, 'a', `b${i}`)));
+      expect(wrote.filter(Boolean)).toHaveLength(1);
+      expect(await store.get(one)).toMatch(/^b\d$/);
+      await wait(150);
+      expect(await store.get(one)).toBeUndefined();
+    });
+
+    it('says how long a value still lives', async () => {
+      const { store } = under();
+      const one = key();
+      expect(await store.remainingMs(one)).toBeUndefined();
+      await store.set(one, 'x', 5_000);
+      expect(await store.remainingMs(one)).toBeGreaterThan(4_000);
+      expect(await store.remainingMs(one)).toBeLessThanOrEqual(5_000);
+    });
+
+    it('keeps members each for their own time', async () => {
+      const { store, wait, nowMs } = under();
+      const one = key();
+      expect(await store.members(one, nowMs())).toEqual([]);
+      await store.addMember(one, 'long', nowMs() + 5_000, nowMs());
+      await store.addMember(one, 'short', nowMs() + 80, nowMs());
+      await store.addMember(one, 'gone', nowMs() + 5_000, nowMs());
+      await store.removeMember(one, 'gone');
+      expect([...(await store.members(one, nowMs()))].sort()).toEqual(['long', 'short']);
+      await wait(150);
+      expect(await store.members(one, nowMs())).toEqual(['long']);
+    });
+
+    it('forgets a set with its last member', async () => {
+      const { store, wait, nowMs } = under();
+      const one = key();
+      await store.addMember(one, 'a', nowMs() + 60, nowMs());
+      await store.addMember(one, 'b', nowMs() + 40, nowMs());
+      await wait(120);
+      expect(await store.members(one, nowMs())).toEqual([]);
+    });
+
+    it('finds keys by their beginning, whatever characters it has', async () => {
+      const { store } = under();
+      const start = `gatehouse:{scan*[x]?}:${Math.random()}:`;
+      for (const end of ['a', 'b']) await store.set(`${start}${end}`, 'x', 5_000);
+      await store.set(`gatehouse:{scanxx}:${start}`, 'x', 5_000);
+      const found = new Set<string>();
+      for await (const one of store.scan(start)) found.add(one);
+      expect([...found].sort()).toEqual([`${start}a`, `${start}b`]);
     });
 
     it('answers a ping', async () => {

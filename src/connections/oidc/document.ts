@@ -8,12 +8,16 @@ import type { Clock } from '../../kernel/clock.ts';
 const FRESH_MS = 10 * 60_000;
 /** How long it may stand in while the IdP is down. A withdrawn key must not live for ever. */
 const STALE_MS = 24 * 3_600_000;
+/** After a failure the old one is used at once for so long: nobody waits for an IdP that is known to hang. */
+const REST_MS = 15_000;
 
 export type KeptDocument<T> = {
   /** The document. Throws what the fetch threw when there is none that may be used. */
   readonly get: () => Promise<T>;
   /** Asks the IdP now, whatever is kept; at most one fetch at a time. Throws what the fetch threw. */
   readonly refresh: () => Promise<T>;
+  /** What is kept, however old, without waiting for anything. */
+  readonly peek: () => T | undefined;
 };
 
 /** @param onStale told when an old document stands in for one that could not be fetched */
@@ -24,6 +28,7 @@ export function keepDocument<T>(
 ): KeptDocument<T> {
   let kept: { readonly value: T; readonly fetchedAtMs: number } | undefined;
   let flight: Promise<T> | undefined;
+  let failedAtMs = Number.NEGATIVE_INFINITY;
 
   function refresh(): Promise<T> {
     flight ??= fetch()
@@ -39,15 +44,20 @@ export function keepDocument<T>(
 
   return {
     refresh,
+    peek: () => kept?.value,
     async get() {
-      const ageMs = kept === undefined ? Number.POSITIVE_INFINITY : clock.nowMs() - kept.fetchedAtMs;
+      const nowMs = clock.nowMs();
+      const ageMs = kept === undefined ? Number.POSITIVE_INFINITY : nowMs - kept.fetchedAtMs;
       if (kept !== undefined && ageMs < FRESH_MS) return kept.value;
+      const usable = kept !== undefined && ageMs < STALE_MS ? kept : undefined;
+      if (usable !== undefined && nowMs - failedAtMs < REST_MS) return usable.value;
       try {
         return await refresh();
       } catch (error) {
-        if (kept === undefined || ageMs >= STALE_MS) throw error;
+        failedAtMs = nowMs;
+        if (usable === undefined) throw error;
         onStale(error);
-        return kept.value;
+        return usable.value;
       }
     },
   };

@@ -3,16 +3,12 @@
  * gaps. `verifyIdToken` shows the order on one screen; each check is one function, named for what it refuses. Nothing of
  * the payload is looked at before the signature has held. Time is an argument; refusals are values.
  */
-import { type CompactVerifyGetKey, compactVerify } from 'jose';
 import type { OidcConfig } from '../../config/tenant-file.ts';
-import { type JsonObject, member, parseJsonObject } from '../../kernel/json.ts';
+import { type JsonObject, member } from '../../kernel/json.ts';
 import { ok, type Result, refuse } from '../../kernel/result.ts';
 import { type VerifiedClaims, verifiedClaims } from '../verified-claims.ts';
-import type { KeySource, SigningKey } from './keys.ts';
-
-/** Room for 1,000 roles of 256 characters, the most that is accepted, and for what else a token holds. */
-export const ID_TOKEN_MAX_BYTES = 512 * 1024;
-const KID_MAX_CHARACTERS = 1_024;
+import type { KeySource } from './keys.ts';
+import { isNumericDate, verifyToken } from './token.ts';
 
 /** What the token must fit: the tenant's side, and this attempt's. */
 export type Expectation = {
@@ -27,12 +23,9 @@ export async function verifyIdToken(
   keys: KeySource,
   nowMs: number,
 ): Promise<Result<VerifiedClaims>> {
-  const header = parseHeader(token, expected.config);
-  if (!header.ok) return header;
-  const payload = await verifySignature(token, header.value, keys);
+  const payload = await verifyToken(token, expected.config, keys, { purpose: 'sign-in', types: ['jwt'] });
   if (!payload.ok) return payload;
-  const claims = parseJsonObject(payload.value);
-  if (claims === undefined) return refuse('token_payload_malformed');
+  const claims = payload.value;
   const checks = [
     checkIssuer(claims, expected.config),
     checkAudience(claims, expected.config),
@@ -45,61 +38,22 @@ export async function verifyIdToken(
     checkAcr(claims, expected.config),
   ];
   for (const check of checks) if (!check.ok) return check;
-  return ok(verifiedClaims({ connection: 'oidc', issuer: expected.config.issuer, claims }));
+  const issuedAtSeconds = Number(member(claims, 'iat')); // a number: checkIssuedAt
+  return ok(
+    verifiedClaims({ connection: 'oidc', issuer: expected.config.issuer, claims, idToken: token, issuedAtSeconds }),
+  );
 }
 
-type Checked = Result<undefined>;
-const passed: Checked = ok(undefined);
-
-type Header = { readonly alg: string; readonly kid: string | undefined };
-
-/** RFC 7515 section 7.1: three parts of base64url, nothing else; algorithm and type are the tenant's to say, not the token's. */
-function parseHeader(token: string, config: OidcConfig): Result<Header> {
-  if (token.length > ID_TOKEN_MAX_BYTES) return refuse('token_too_large', { length: token.length });
-  if (/^[\w-]*(?:\.[\w-]*){4}$/.test(token)) return refuse('token_encrypted');
-  if (!/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) return refuse('token_not_compact');
-  const header = parseJsonObject(Buffer.from(token.slice(0, token.indexOf('.')), 'base64url'));
-  if (header === undefined) return refuse('token_header_malformed');
-  const [alg, kid, typ] = [member(header, 'alg'), member(header, 'kid'), member(header, 'typ')];
-  // compared exactly: `none`, `None` and every HS* are simply not in the list, which cannot hold them
-  const accepted: readonly unknown[] = config.token_algs;
-  if (typeof alg !== 'string' || !accepted.includes(alg)) return refuse('token_algorithm');
-  // RFC 8725 section 3.11: a logout token or an access token is no ID token
-  if (typ !== undefined && (typeof typ !== 'string' || typ.toUpperCase() !== 'JWT')) return refuse('token_type');
-  if (member(header, 'crit') !== undefined) return refuse('token_critical_header');
-  if (kid !== undefined && (typeof kid !== 'string' || kid.length > KID_MAX_CHARACTERS))
-    return refuse('token_header_malformed');
-  return ok({ alg, kid });
-}
-
-/** Tries once more with fresh keys: the IdP may have rotated a second ago, under a new key id, the old one, or none. */
-async function verifySignature(token: string, header: Header, keys: KeySource): Promise<Result<Uint8Array>> {
-  const first = await verifyWithKept(token, header, keys);
-  if (first.ok || first.refusal.reason === 'token_key_ambiguous' || !(await keys.refetch())) return first;
-  return verifyWithKept(token, header, keys);
-}
-
-async function verifyWithKept(token: string, header: Header, keys: KeySource): Promise<Result<Uint8Array>> {
-  const key = await keys.select(header);
-  return key.ok ? verifyWith(token, header.alg, key.value) : key;
-}
-
-async function verifyWith(token: string, algorithm: string, key: SigningKey): Promise<Result<Uint8Array>> {
-  try {
-    const getKey: CompactVerifyGetKey = () => key.importFor(algorithm);
-    return ok((await compactVerify(token, getKey, { algorithms: [algorithm] })).payload);
-  } catch {
-    return refuse('token_signature');
-  }
-}
+export type Checked = Result<undefined>;
+export const passed: Checked = ok(undefined);
 
 /** 3.1.3.7 item 2. Code points, not URLs: a missing slash is another issuer (Core 14). */
-function checkIssuer(claims: JsonObject, config: OidcConfig): Checked {
+export function checkIssuer(claims: JsonObject, config: OidcConfig): Checked {
   return member(claims, 'iss') === config.issuer ? passed : refuse('issuer_mismatch', { expected: config.issuer });
 }
 
 /** Item 3: we are meant, and nobody else whom the tenant's file does not name. */
-function checkAudience(claims: JsonObject, config: OidcConfig): Checked {
+export function checkAudience(claims: JsonObject, config: OidcConfig): Checked {
   const aud = member(claims, 'aud');
   const audiences: unknown[] = Array.isArray(aud) ? aud : [aud];
   if (!audiences.every((value) => typeof value === 'string')) return refuse('audience_malformed');
@@ -120,7 +74,7 @@ function checkAuthorizedParty(claims: JsonObject, config: OidcConfig): Checked {
 }
 
 /** Item 9. */
-function checkExpiry(claims: JsonObject, config: OidcConfig, nowMs: number): Checked {
+export function checkExpiry(claims: JsonObject, config: OidcConfig, nowMs: number): Checked {
   const exp = member(claims, 'exp');
   if (!isNumericDate(exp)) return refuse('expiry_malformed');
   const seconds = nowMs / 1000;
@@ -184,8 +138,4 @@ function checkAcr(claims: JsonObject, config: OidcConfig): Checked {
   if (config.acr_values === null) return passed;
   const acr = member(claims, 'acr');
   return typeof acr === 'string' && config.acr_values.split(' ').includes(acr) ? passed : refuse('acr_mismatch');
-}
-
-function isNumericDate(value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0;
 }

@@ -22,25 +22,21 @@ export type SigningKey = {
   readonly fits: (algorithm: string) => boolean;
 };
 
+/** Who asks for fresh keys: logout tokens come from anybody, so they must not use up what sign-ins need. */
+export type Purpose = 'sign-in' | 'logout';
+
 export type KeySource = {
   /** The one key that this header asks for. */
   readonly select: (header: { kid: string | undefined; alg: string }) => Promise<Result<SigningKey>>;
   /** Asks the IdP again, if the rate allows. @returns whether what `select` answers may have changed */
-  readonly refetch: () => Promise<boolean>;
+  readonly refetch: (purpose: Purpose) => Promise<boolean>;
 };
 
 export function createKeySource(document: KeptDocument<readonly SigningKey[]>, clock: Clock): KeySource {
-  let allowance = FORCED_BURST;
-  let countedAtMs = clock.nowMs();
-
-  function mayRefetch(): boolean {
-    const nowMs = clock.nowMs();
-    allowance = Math.min(FORCED_BURST, allowance + Math.max(0, nowMs - countedAtMs) / FORCED_EVERY_MS);
-    countedAtMs = nowMs;
-    if (allowance < 1) return false;
-    allowance -= 1;
-    return true;
-  }
+  const allowances: Record<Purpose, () => boolean> = {
+    'sign-in': createAllowance(clock),
+    logout: createAllowance(clock),
+  };
 
   return {
     async select({ kid, alg }) {
@@ -51,13 +47,27 @@ export function createKeySource(document: KeptDocument<readonly SigningKey[]>, c
       if (others.length > 0) return refuse('token_key_ambiguous', { keys: fitting.length });
       return ok(key);
     },
-    async refetch() {
-      if (!mayRefetch()) return false;
+    async refetch(purpose) {
+      if (!allowances[purpose]()) return false;
       return document.refresh().then(
         () => true,
         () => false, // the kept keys stand
       );
     },
+  };
+}
+
+/** A bucket of forced fetches. @returns whether one more may be made now */
+function createAllowance(clock: Clock): () => boolean {
+  let allowance = FORCED_BURST;
+  let countedAtMs = clock.nowMs();
+  return () => {
+    const nowMs = clock.nowMs();
+    allowance = Math.min(FORCED_BURST, allowance + Math.max(0, nowMs - countedAtMs) / FORCED_EVERY_MS);
+    countedAtMs = nowMs;
+    if (allowance < 1) return false;
+    allowance -= 1;
+    return true;
   };
 }
 

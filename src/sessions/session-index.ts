@@ -1,0 +1,66 @@
+/**
+ * Which sessions are of one person, and which belong to one session at the IdP; and what the IdP said has ended.
+ *
+ * Why no race loses a logout: a sign-in enters the index first and looks at the marks afterwards, a logout leaves its mark
+ * first and looks at the index afterwards. Whatever the order, one of the two sees the other. Marks and tokens are compared by
+ * the IdP's own clock, so a logout never ends what began after it.
+ */
+import { digest } from '../kernel/random.ts';
+import { keys } from '../storage/keys.ts';
+import type { Store } from '../storage/store.ts';
+import type { Tenant } from '../tenants/tenant.ts';
+import type { SessionRecord } from './record.ts';
+
+/** A token that was asked for before the logout comes in within an attempt's ten minutes; clocks get the rest. */
+const MARK_LIFETIME_MS = 15 * 60_000;
+
+/** A person (`sub`) or a session at the IdP (`sid`); both are only unique together with the issuer. */
+export type Subject = { readonly kind: 'person' | 'sid'; readonly issuer: string; readonly value: string };
+
+export type SessionIndex = {
+  readonly add: (tenant: Tenant, idDigest: string, record: SessionRecord, nowMs: number) => Promise<void>;
+  readonly remove: (tenant: Tenant, idDigest: string, record: SessionRecord) => Promise<void>;
+  /** digests of ids; some may have ended meanwhile */
+  readonly find: (tenant: Tenant, subject: Subject, nowMs: number) => Promise<readonly string[]>;
+  /** @param atSeconds by the IdP's clock */
+  readonly markEnded: (tenant: Tenant, subject: Subject, atSeconds: number) => Promise<void>;
+  /** Whether the IdP ended what this record stands on, at or after the time of its token. */
+  readonly isEnded: (tenant: Tenant, record: SessionRecord) => Promise<boolean>;
+};
+
+export function createSessionIndex(store: Store): SessionIndex {
+  return {
+    async add(tenant, idDigest, record, nowMs) {
+      const adds = subjectsOf(record).map((subject) =>
+        store.addMember(indexKey(tenant, subject), idDigest, record.expires_at_ms, nowMs),
+      );
+      await Promise.all(adds);
+    },
+    async remove(tenant, idDigest, record) {
+      await Promise.all(subjectsOf(record).map((subject) => store.removeMember(indexKey(tenant, subject), idDigest)));
+    },
+    find: (tenant, subject, nowMs) => store.members(indexKey(tenant, subject), nowMs),
+    async markEnded(tenant, subject, atSeconds) {
+      const before = await store.swap(markKey(tenant, subject), String(atSeconds), MARK_LIFETIME_MS);
+      // an older order that arrives late must not undo a newer one
+      if (Number(before ?? 0) > atSeconds) await store.set(markKey(tenant, subject), before ?? '', MARK_LIFETIME_MS);
+    },
+    async isEnded(tenant, record) {
+      const marks = await Promise.all(subjectsOf(record).map((subject) => store.get(markKey(tenant, subject))));
+      return marks.some((mark) => mark !== undefined && Number(mark) >= record.token_iat);
+    },
+  };
+}
+
+function subjectsOf({ issuer, sub, sid }: SessionRecord): Subject[] {
+  const person: Subject = { kind: 'person', issuer, value: sub };
+  return sid === null ? [person] : [person, { kind: 'sid', issuer, value: sid }];
+}
+
+function indexKey(tenant: Tenant, { kind, issuer, value }: Subject): string {
+  return keys.index(tenant.id, kind, digest(JSON.stringify([issuer, value])));
+}
+
+function markKey(tenant: Tenant, { kind, issuer, value }: Subject): string {
+  return keys.ended(tenant.id, kind, digest(JSON.stringify([issuer, value])));
+}

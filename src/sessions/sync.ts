@@ -1,0 +1,98 @@
+/**
+ * One person's sessions at one tenant, as a whole: what the IdP says of the person reaches all of them at once, on every
+ * replica, because every check reads the same record (contract section 4). What it said earlier never overwrites what it
+ * said later, by its own clock.
+ */
+import type { Audit } from '../kernel/events.ts';
+import type { Tenant } from '../tenants/tenant.ts';
+import type { SessionRecord } from './record.ts';
+import type { Subject } from './session-index.ts';
+import type { EndReason, Session, Sessions } from './sessions.ts';
+
+/** Who, by which token, has which groups now. */
+export type PersonNow = Pick<SessionRecord, 'issuer' | 'sub' | 'groups' | 'groups_iat'>;
+
+export type IdpOrder = {
+  readonly issuer: string;
+  readonly sid: string | undefined;
+  readonly sub: string | undefined;
+  readonly issuedAtSeconds: number;
+};
+
+export type PersonSessions = {
+  /** Puts the groups of a person into all their live sessions. */
+  readonly applyGroups: (tenant: Tenant, person: PersonNow) => Promise<void>;
+  /** Ends all sessions of a person, whose groups came by tokens no later than this. @returns how many */
+  readonly endAll: (
+    tenant: Tenant,
+    person: Pick<PersonNow, 'issuer' | 'sub'>,
+    reason: EndReason,
+    byTokensUntil?: number,
+  ) => Promise<number>;
+  readonly list: (tenant: Tenant, person: Pick<PersonNow, 'issuer' | 'sub'>) => Promise<readonly ListedSession[]>;
+  /** What the IdP ordered. @returns how many ended, or `mismatch` when `sid` belongs to another `sub` */
+  readonly obey: (tenant: Tenant, order: IdpOrder) => Promise<number | 'mismatch'>;
+};
+
+/** One of a person's sessions, as the person or an operator sees it. */
+export type ListedSession = Session & { readonly lastUsedAtMs: number };
+
+type MarkEnded = (tenant: Tenant, subject: Subject, atSeconds: number) => Promise<void>;
+
+export function createPersonSessions(sessions: Sessions, markEnded: MarkEnded, audit: Audit): PersonSessions {
+  async function endEach(tenant: Tenant, found: readonly Session[], reason: EndReason): Promise<number> {
+    const ended = await Promise.all(found.map(({ idDigest }) => sessions.end(tenant, idDigest, reason)));
+    return ended.filter((record) => record !== undefined).length;
+  }
+
+  return {
+    async applyGroups(tenant, person) {
+      const found = await sessions.ofSubject(tenant, { kind: 'person', issuer: person.issuer, value: person.sub });
+      const latest = found.reduce<PersonNow>(
+        (now, { record }) => (record.groups_iat > now.groups_iat ? record : now),
+        person,
+      );
+      for (const { idDigest } of found) {
+        const changed = await sessions.change(tenant, idDigest, (record) => withGroups(record, latest));
+        if (changed !== undefined) announce(tenant, changed.before, changed.after);
+      }
+    },
+    async endAll(tenant, { issuer, sub }, reason, byTokensUntil = Number.POSITIVE_INFINITY) {
+      const found = await sessions.ofSubject(tenant, { kind: 'person', issuer, value: sub });
+      return endEach(
+        tenant,
+        found.filter(({ record }) => record.groups_iat <= byTokensUntil),
+        reason,
+      );
+    },
+    async list(tenant, { issuer, sub }) {
+      const found = await sessions.ofSubject(tenant, { kind: 'person', issuer, value: sub });
+      const listed = await Promise.all(
+        found.map(async (session) => ({ ...session, lastUsedAtMs: await sessions.lastUsedAtMs(tenant, session) })),
+      );
+      return listed.sort((a, b) => b.lastUsedAtMs - a.lastUsedAtMs);
+    },
+    async obey(tenant, { issuer, sid, sub, issuedAtSeconds }) {
+      const subject: Subject =
+        sid === undefined ? { kind: 'person', issuer, value: sub ?? '' } : { kind: 'sid', issuer, value: sid };
+      await markEnded(tenant, subject, issuedAtSeconds); // before looking: see session-index.ts
+      const found = await sessions.ofSubject(tenant, subject);
+      if (sub !== undefined && found.some(({ record }) => record.sub !== sub)) return 'mismatch';
+      const meant = found.filter(({ record }) => record.token_iat <= issuedAtSeconds);
+      return endEach(tenant, meant, 'ended_by_idp');
+    },
+  };
+
+  function announce(tenant: Tenant, before: SessionRecord, after: SessionRecord): void {
+    const added = after.groups.filter((group) => !before.groups.includes(group));
+    const removed = before.groups.filter((group) => !after.groups.includes(group));
+    if (added.length + removed.length > 0)
+      audit('groups.changed', { tenant: tenant.id, sub: after.sub, added, removed });
+  }
+}
+
+/** The same record when there is nothing newer to say. */
+function withGroups(record: SessionRecord, { groups, groups_iat }: PersonNow): SessionRecord {
+  const same = record.groups.length === groups.length && record.groups.every((group, at) => group === groups[at]);
+  return record.groups_iat > groups_iat || same ? record : { ...record, groups: [...groups], groups_iat };
+}

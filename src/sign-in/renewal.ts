@@ -1,0 +1,176 @@
+/**
+ * Asking for the identity again, silently (`prompt=none`, Core 3.1.2.1), so that roles that are gone at the IdP are gone here.
+ * Only for a top-level navigation, once at a time for a session, and never so that a person is stuck: who does not come back
+ * from the IdP goes on with the session as it was, until the next time or the absolute limit.
+ *
+ * The session keeps its id and its end; only what the IdP says of the person changes. A sign-out that happens meanwhile wins,
+ * because only a record that is still there can be changed.
+ */
+import type { VerifiedClaims } from '../connections/verified-claims.ts';
+import type { OwnHeaders } from '../edge/headers.ts';
+import { isNavigation } from '../edge/negotiate.ts';
+import { seeOther } from '../edge/redirect.ts';
+import type { Context } from '../edge/request.ts';
+import type { Clock } from '../kernel/clock.ts';
+import type { Audit } from '../kernel/events.ts';
+import { GatewayFailure } from '../kernel/failure.ts';
+import { failureOf, type Refusal } from '../kernel/refusal.ts';
+import type { Result } from '../kernel/result.ts';
+import type { Hints } from '../sessions/hint.ts';
+import type { SessionRecord } from '../sessions/record.ts';
+import type { SessionIndex } from '../sessions/session-index.ts';
+import type { EndReason, Session, Sessions } from '../sessions/sessions.ts';
+import type { PersonSessions } from '../sessions/sync.ts';
+import { keys } from '../storage/keys.ts';
+import type { Store } from '../storage/store.ts';
+import type { Place } from '../tenants/registry.ts';
+import type { Tenant } from '../tenants/tenant.ts';
+import type { Attempt } from './attempt.ts';
+import { type Identified, identify } from './identify.ts';
+import type { ReturnPath } from './return-path.ts';
+import { type StartSignIn, signInUrl } from './start.ts';
+
+/** Errors by which an IdP says that it cannot, not that it will not (Core 3.1.2.6, RFC 6749 section 4.1.2.1). */
+const UNABLE = new Set<unknown>(['server_error', 'temporarily_unavailable']);
+
+export type Renewal = {
+  readonly isDue: (tenant: Tenant, record: SessionRecord) => boolean;
+  /** @returns true when the answer is the way to the IdP; false: go on with the session as it is */
+  readonly begin: (ctx: Context, place: Place, session: Session, returnPath: ReturnPath) => Promise<boolean>;
+  /** The IdP's answer to a renewal. */
+  readonly finish: (
+    ctx: Context,
+    place: Place,
+    attempt: Attempt,
+    verify: () => Promise<Result<VerifiedClaims>>,
+  ) => Promise<void>;
+};
+
+type Dependencies = {
+  readonly store: Store;
+  readonly sessions: Sessions;
+  readonly index: SessionIndex;
+  readonly hints: Hints;
+  readonly personSessions: PersonSessions;
+  readonly startSignIn: StartSignIn;
+  readonly ownHeaders: OwnHeaders;
+  readonly audit: Audit;
+  readonly clock: Clock;
+};
+
+export function createRenewal(dependencies: Dependencies): Renewal {
+  const { store, sessions, index, hints, personSessions, startSignIn, ownHeaders, audit, clock } = dependencies;
+
+  function failed(ctx: Context, place: Place, reason: string, ended: boolean): void {
+    const { requestId, client } = ctx.state;
+    audit('renewal.failed', { tenant: place.tenant.id, request_id: requestId, client, reason, session_ended: ended });
+  }
+
+  async function end(ctx: Context, place: Place, idDigest: string, cause: string, reason: EndReason): Promise<void> {
+    await sessions.end(place.tenant, idDigest, reason);
+    failed(ctx, place, cause, true);
+  }
+
+  /** The IdP could not say anything: the tenant's file says what that means. */
+  async function unanswered(ctx: Context, place: Place, idDigest: string, cause: string): Promise<void> {
+    if (place.tenant.session.on_renewal_failure === 'end') return end(ctx, place, idDigest, cause, 'renewal_failed');
+    failed(ctx, place, cause, false);
+  }
+
+  async function apply(place: Place, idDigest: string, verified: VerifiedClaims, person: Identified): Promise<boolean> {
+    const { tenant } = place;
+    const renewed = (record: SessionRecord): SessionRecord => ({
+      ...record,
+      ...person.identity,
+      groups: [...person.groups],
+      sid: person.sid ?? record.sid,
+      token_iat: verified.issuedAtSeconds,
+      groups_iat: verified.issuedAtSeconds,
+      renewed_at_ms: clock.nowMs(),
+    });
+    const current = await sessions.peek(tenant, idDigest);
+    if (current === undefined) return false;
+    await index.add(tenant, idDigest, renewed(current.record), clock.nowMs()); // before the marks are looked at
+    const changed = await sessions.change(tenant, idDigest, renewed);
+    if (changed === undefined) return false;
+    if (await index.isEnded(tenant, changed.after)) {
+      await sessions.end(tenant, idDigest, 'ended_by_idp');
+      return false;
+    }
+    await hints.keep(tenant, idDigest, verified.idToken, changed.after.expires_at_ms - clock.nowMs());
+    await personSessions.applyGroups(tenant, changed.after);
+    return true;
+  }
+
+  /** @returns the refusal that the person should see, if there is one */
+  async function judge(
+    ctx: Context,
+    place: Place,
+    idDigest: string,
+    verified: VerifiedClaims,
+  ): Promise<Refusal | undefined> {
+    const { tenant } = place;
+    const person = identify(verified, tenant);
+    const before = await sessions.peek(tenant, idDigest);
+    if (before === undefined) return undefined; // signed out meanwhile, which wins
+    const sub = person.ok ? person.value.identity.sub : person.refusal.identity?.sub;
+    if (sub !== undefined && (sub !== before.record.sub || verified.issuer !== before.record.issuer)) {
+      await end(ctx, place, idDigest, 'another_person', 'renewal_failed');
+      return undefined;
+    }
+    if (person.ok) {
+      if (await apply(place, idDigest, verified, person.value))
+        audit('renewal.succeeded', { tenant: tenant.id, request_id: ctx.state.requestId, sub: before.record.sub });
+      return undefined;
+    }
+    await end(ctx, place, idDigest, person.refusal.refusal.reason, 'renewal_failed');
+    if (sub !== undefined)
+      await personSessions.endAll(tenant, { issuer: verified.issuer, sub }, 'no_groups', verified.issuedAtSeconds);
+    return person.refusal.refusal;
+  }
+
+  return {
+    isDue: (tenant, record) => clock.nowMs() - record.renewed_at_ms >= tenant.session.renew,
+
+    async begin(ctx, place, { idDigest }, returnPath) {
+      const { tenant } = place;
+      if (!isNavigation(ctx)) return false;
+      // one at a time, on all replicas; who never comes back is not sent again before the time is over once more
+      if (!(await store.add(keys.renewal(tenant.id, idDigest), '1', tenant.session.renew))) return false;
+      const idTokenHint = await hints.read(tenant, idDigest);
+      try {
+        await startSignIn(ctx, place, { returnPath, renewal: { idDigest, idTokenHint } });
+        return true;
+      } catch (error) {
+        if (!(error instanceof GatewayFailure) || error.code !== 'idp_unavailable') throw error;
+        await unanswered(ctx, place, idDigest, error.options.reason ?? error.code);
+        if (tenant.session.on_renewal_failure === 'end') throw error;
+        return false;
+      }
+    },
+
+    async finish(ctx, place, attempt, verify) {
+      const idDigest = attempt.previous ?? '';
+      const refusal = await verify().then(
+        async (verified) => {
+          if (verified.ok) return judge(ctx, place, idDigest, verified.value);
+          const { reason, evidence } = verified.refusal;
+          const refused = reason === 'idp_error' && !UNABLE.has(evidence?.error);
+          const cause = typeof evidence?.error === 'string' ? evidence.error : reason;
+          if (refused) await end(ctx, place, idDigest, cause, 'renewal_failed');
+          else await unanswered(ctx, place, idDigest, cause);
+          return undefined;
+        },
+        async (error: unknown) => {
+          if (!(error instanceof GatewayFailure) || error.code !== 'idp_unavailable') throw error;
+          await unanswered(ctx, place, idDigest, error.options.reason ?? error.code);
+          return undefined;
+        },
+      );
+      if (refusal !== undefined)
+        throw failureOf(refusal, { event: 'sign_in.refused', retryUrl: signInUrl(place, attempt.returnPath) });
+      ownHeaders(ctx);
+      seeOther(ctx, `${place.site.origin}${attempt.returnPath}`);
+    },
+  };
+}

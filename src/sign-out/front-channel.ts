@@ -1,0 +1,48 @@
+/**
+ * OpenID Connect Front-Channel Logout 1.0: the IdP shows this URI in a frame. Browsers give a frame no cookies, so the session is
+ * found by `iss` and `sid` alone. Nothing here is authenticated: it can end the one session whose `sid` somebody knows, and
+ * tells nobody whether there was one. It is 200 in any case, and only the issuer may frame it.
+ */
+import type { OwnHeaders } from '../edge/headers.ts';
+import type { Context } from '../edge/request.ts';
+import type { Clock } from '../kernel/clock.ts';
+import type { Audit } from '../kernel/events.ts';
+import { GatewayFailure } from '../kernel/failure.ts';
+import type { PersonSessions } from '../sessions/sync.ts';
+import type { Place } from '../tenants/registry.ts';
+
+const SID_MAX_CHARACTERS = 1_024;
+
+export type FrontChannel = (ctx: Context, place: Place, query: URLSearchParams) => Promise<void>;
+
+/** Section 2: `iss` and `sid` come together. Some providers send `sid` alone; their tenants have the quirk. */
+export function isFrontChannel(query: URLSearchParams, { tenant }: Place): boolean {
+  if (!query.has('sid')) return false;
+  return query.has('iss') || tenant.oidc.quirks.includes('frontchannel_sid_only');
+}
+
+export function createFrontChannel(
+  personSessions: PersonSessions,
+  ownHeaders: OwnHeaders,
+  audit: Audit,
+  clock: Clock,
+): FrontChannel {
+  return async (ctx, place, query) => {
+    const { tenant } = place;
+    const { issuer } = tenant.oidc;
+    ownHeaders(ctx, { framedBy: new URL(issuer).origin });
+    ctx.type = 'text';
+    ctx.body = 'Signed out.\n';
+    const [sid = '', ...moreSids] = query.getAll('sid');
+    const issuers = query.getAll('iss');
+    const isMeant = issuers.length === 0 || (issuers.length === 1 && issuers[0] === issuer);
+    if (!isMeant || moreSids.length > 0 || sid === '' || sid.length > SID_MAX_CHARACTERS) return;
+    const order = { issuer, sid, sub: undefined, issuedAtSeconds: Math.floor(clock.nowMs() / 1000) };
+    const ended = await personSessions.obey(tenant, order).catch((error: unknown) => {
+      if (!(error instanceof GatewayFailure)) throw error;
+      return error.code;
+    });
+    const { requestId, client } = ctx.state;
+    audit('sign_out.ordered', { tenant: tenant.id, request_id: requestId, client, by: 'front_channel', ended });
+  };
+}
