@@ -6,7 +6,6 @@ import Router from '@koa/router';
 import Koa from 'koa';
 import type { GatewayFile } from './config/gateway-file.ts';
 import type { NetworkList } from './config/networks.ts';
-import { RESERVED_SLUGS } from './config/tenant-file.ts';
 import type { OidcConnection } from './connections/oidc/connection.ts';
 import { createFailures } from './edge/failures.ts';
 import { createOwnHeaders } from './edge/headers.ts';
@@ -30,7 +29,6 @@ import { createHandleCallback } from './sign-in/callback.ts';
 import { createRecover } from './sign-in/recover.ts';
 import { createRenewal } from './sign-in/renewal.ts';
 import { createEndReplaced } from './sign-in/replaced.ts';
-import { decodeSegment } from './sign-in/return-path.ts';
 import { createHandleSignIn } from './sign-in/sign-in.ts';
 import { createStartSignIn } from './sign-in/start.ts';
 import { createBackChannel } from './sign-out/back-channel.ts';
@@ -38,7 +36,7 @@ import { createFrontChannel } from './sign-out/front-channel.ts';
 import { createPersonSignOut } from './sign-out/person.ts';
 import { createHandleSignOut } from './sign-out/sign-out.ts';
 import type { Store } from './storage/store.ts';
-import type { Place, Registry } from './tenants/registry.ts';
+import { GATEWAY_SEGMENTS, type Place, type Registry } from './tenants/registry.ts';
 
 export type Parts = {
   readonly publicUrl: URL;
@@ -65,11 +63,11 @@ export function createApp(parts: Parts): Koa<RequestState> {
   const index = createSessionIndex(store);
   const hints = createHints(store, parts.hintSealer);
   const sessions = createSessions({ store, index, hints, clock, audit });
-  const personSessions = createPersonSessions(sessions, index.markEnded, audit);
+  const personSessions = createPersonSessions(sessions, index, clock, audit);
   const browserSession = createBrowserSession(app, sessions);
   const attempts = createAttempts(parts.attemptSealer, store, clock);
   const { connection } = parts;
-  const startSignIn = createStartSignIn({ attempts, connection, sessions, ownHeaders, audit });
+  const startSignIn = createStartSignIn({ attempts, connection, sessions, audit });
   const recover = createRecover({ sessions, startSignIn, audit, clock });
   const endReplaced = createEndReplaced(store, sessions, clock);
   const renewal = createRenewal({
@@ -79,7 +77,6 @@ export function createApp(parts: Parts): Koa<RequestState> {
     hints,
     personSessions,
     startSignIn,
-    ownHeaders,
     audit,
     clock,
   });
@@ -98,7 +95,7 @@ export function createApp(parts: Parts): Koa<RequestState> {
     clock,
   });
   const signOut = createHandleSignOut(
-    createBackChannel({ connection, personSessions, store, ownHeaders, audit, clock }),
+    createBackChannel({ connection, personSessions, store, audit, clock }),
     createFrontChannel(personSessions, ownHeaders, audit, clock),
     createPersonSignOut({ browserSession, sessions, personSessions, hints, connection, ownHeaders, audit }),
   );
@@ -133,16 +130,20 @@ export function createApp(parts: Parts): Koa<RequestState> {
   app.use(createIntake(parts.trustedProxies)); // first: the number by which everything else is found
   app.use(createAccessLog(parts.logger, audit)); // outside failures: it logs what the client got
   app.use(createFailures(ownHeaders)); // outside all that may refuse, so that no refusal loses its cookies
+  app.use(async (ctx, next) => {
+    ownHeaders(ctx); // every answer of our own has them, refusals too; pages widen them for themselves
+    await next();
+  });
   app.use(checkTarget);
   app.use(async (ctx, next) => {
     // before the router, which it does not need: most requests are of people who are signed in
-    const segment = decodeSegment(ctx.path.split('/', 2)[1] ?? '') ?? '';
-    const place = RESERVED_SLUGS.has(segment.toLowerCase()) ? undefined : registry.byPath(segment, ctx.state.host);
+    const segment = ctx.path.split('/', 2)[1] ?? '';
+    const place = GATEWAY_SEGMENTS.has(segment) ? undefined : registry.byPath(segment, ctx.state.host);
     if (place === undefined) return next();
     ctx.state.place = place;
     await guard.tenantUrl(ctx, place);
   });
-  app.use(notAllowed(ownHeaders));
+  app.use(notAllowed);
   app.use(router.routes());
   app.use(router.allowedMethods());
   app.use(async (ctx) => {
@@ -155,20 +156,22 @@ export function createApp(parts: Parts): Koa<RequestState> {
   return app;
 }
 
+/** Paths whose GET changes something. */
+const CHANGING = /\/(?:SignIn|Callback|SignOut)$/;
+
 /** HEAD never changes anything: where a GET would, it is refused. */
 const notByHead: Middleware = async (ctx, next) => {
   if (ctx.method === 'HEAD') throw new GatewayFailure('method_not_allowed', { headers: { Allow: 'GET, POST' } });
   await next();
 };
 
-/** Turns the router's 405 and 501 into our own, which say so in a body; `Allow` is set already. */
-function notAllowed(ownHeaders: (ctx: Context) => void): Middleware {
-  return async (ctx, next) => {
-    await next();
-    if (ctx.status === 405 || ctx.status === 501) throw new GatewayFailure('method_not_allowed');
-    if (ctx.method === 'OPTIONS') ownHeaders(ctx);
-  };
-}
+/** Turns the router's 405 and 501 into our own, which say so in a body. */
+const notAllowed: Middleware = async (ctx, next) => {
+  await next();
+  const allowed = ctx.res.getHeader('Allow');
+  if (typeof allowed === 'string' && CHANGING.test(ctx.path)) ctx.set('Allow', allowed.replace('HEAD, ', ''));
+  if (ctx.status === 405 || ctx.status === 501) throw new GatewayFailure('method_not_allowed');
+};
 
 /** The private listener: what only operators should see. */
 export function createOpsApp(health: Health): Koa {

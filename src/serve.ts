@@ -2,17 +2,15 @@
  * Builds every part, wires them, listens. The only place that knows them all. What tests replace (clock, environment, log)
  * comes in as arguments.
  */
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DestinationStream } from 'pino';
 import { createApp, createOpsApp } from './app.ts';
-import { type GatewayFile, gatewayFileSchema } from './config/gateway-file.ts';
+import { readGatewayFile } from './config/gateway-file.ts';
 import { formatProblem, type Problem } from './config/problem.ts';
 import type { Environment, Settings } from './config/settings.ts';
 import { NOT_YET } from './config/tenant-file.ts';
 import { createTenantFolder, type TenantChange, type TenantFolder } from './config/tenant-folder.ts';
 import { watchFolder } from './config/watch.ts';
-import { readYamlFile } from './config/yaml-file.ts';
 import { createOidcConnection } from './connections/oidc/connection.ts';
 import { createOutbound } from './connections/oidc/outbound.ts';
 import { createProviders } from './connections/oidc/provider.ts';
@@ -57,7 +55,8 @@ export class ConfigurationError extends Error {
 export async function serve({ settings, environment, clock = systemClock, logTo }: ServeOptions): Promise<Gateway> {
   const logger = createLogger(settings.logLevel, logTo);
   const audit = createAudit(logger);
-  const gateway = await readGatewayFile(settings.configDir, environment);
+  const { value: gateway, problems } = await readGatewayFile(settings.configDir, environment);
+  if (gateway === undefined) throw new ConfigurationError(problems);
   const store = openStore(settings, clock, logger);
   const registry = createRegistry(settings.publicUrl);
   const folder = createTenantFolder({
@@ -67,7 +66,8 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     publicHost: settings.publicUrl.hostname,
   });
   const apply = (): Promise<void> => applyTenants(folder, registry, settings.publicUrl, audit);
-  await apply();
+  const cannotLook = createComplaint((reason) => logger.error({ event: 'tenants.unreadable', reason }, 'tenants'));
+  await apply().catch(cannotLook); // there may be a folder later
   const outbound = createOutbound(gateway.outbound.allow);
   const health = createHealth(store, clock);
   const app = createApp({
@@ -86,7 +86,7 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
   });
   const ops = await openListener(createOpsApp(health).callback(), settings.opsHost, settings.opsPort);
   const listener = await openListener(app.callback(), settings.host, settings.port);
-  const watch = watchFolder(join(settings.configDir, 'tenants'), apply, (err) => logger.error({ err }, 'scan failed'));
+  const watch = watchFolder(join(settings.configDir, 'tenants'), apply, cannotLook);
   logger.info(
     { event: 'listening', public_url: settings.publicUrl.origin, listener: listener.url, ops: ops.url },
     'listening',
@@ -106,18 +106,6 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
   };
 }
 
-async function readGatewayFile(configDir: string, environment: Environment): Promise<GatewayFile> {
-  const path = join(configDir, 'gatehouse.yaml');
-  const exists = await access(path).then(
-    () => true,
-    () => false,
-  );
-  if (!exists) return gatewayFileSchema.parse({});
-  const { value, problems } = await readYamlFile(path, gatewayFileSchema, environment);
-  if (value === undefined) throw new ConfigurationError(problems);
-  return value;
-}
-
 function openStore(settings: Settings, clock: Clock, logger: Logger): Store {
   if (settings.redisUrl === undefined) {
     logger.warn(
@@ -126,12 +114,20 @@ function openStore(settings: Settings, clock: Clock, logger: Logger): Store {
     );
     return createMemoryStore(clock);
   }
+  return createRedisStore(
+    settings.redisUrl,
+    createComplaint((reason) => logger.error({ event: 'store.error', reason }, 'redis')),
+  );
+}
+
+/** Says the same thing once: what fails is tried again each second. */
+function createComplaint(say: (reason: string) => void): (error: unknown) => void {
   let last = '';
-  return createRedisStore(settings.redisUrl, (error) => {
-    // ioredis repeats itself with each try to connect
-    if (error.message !== last) logger.error({ event: 'store.error', reason: error.message }, 'redis');
-    last = error.message;
-  });
+  return (error) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (reason !== last) say(reason);
+    last = reason;
+  };
 }
 
 async function applyTenants(folder: TenantFolder, registry: Registry, publicUrl: URL, audit: Audit): Promise<void> {

@@ -1,11 +1,9 @@
 /** `gatehouse check`: every problem of every file, as an editor finds it (file, line, key). Reads files, starts nothing. */
-import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import { gatewayFileSchema } from '../config/gateway-file.ts';
+import { readGatewayFile } from '../config/gateway-file.ts';
 import { formatProblem, type Problem } from '../config/problem.ts';
 import type { Environment } from '../config/settings.ts';
 import { createTenantFolder } from '../config/tenant-folder.ts';
-import { readYamlFile } from '../config/yaml-file.ts';
 
 type Options = { readonly configDir?: string; readonly json?: boolean };
 
@@ -22,10 +20,17 @@ export async function runCheck(
     production: environment.NODE_ENV === 'production',
     publicHost: URL.parse(environment.PUBLIC_URL ?? '')?.hostname ?? '',
   });
-  const changes = await folder.scan();
+  const changes = await folder.scan().catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error) return String(error.code);
+    throw error;
+  });
+  const missing = typeof changes === 'string' ? [noFolder(join(configDir, 'tenants'), changes)] : [];
   const problems: Problem[] = [
-    ...(await gatewayProblems(join(configDir, 'gatehouse.yaml'), environment)),
-    ...changes.flatMap((change) => (change.kind === 'refused' ? change.problems : [])),
+    ...missing,
+    ...(await readGatewayFile(configDir, environment)).problems,
+    ...(typeof changes === 'string' ? [] : changes).flatMap((change) =>
+      change.kind === 'refused' ? change.problems : [],
+    ),
   ];
   const tenants = folder.files().length;
   if (options.json) print(`${JSON.stringify({ ok: problems.length === 0, tenants, problems }, null, 2)}\n`);
@@ -34,10 +39,6 @@ export async function runCheck(
   return problems.length === 0 ? 0 : 1;
 }
 
-async function gatewayProblems(path: string, environment: Environment): Promise<readonly Problem[]> {
-  const exists = await access(path).then(
-    () => true,
-    () => false,
-  );
-  return exists ? (await readYamlFile(path, gatewayFileSchema, environment)).problems : [];
+function noFolder(file: string, code: string): Problem {
+  return { file, line: 1, key: '', message: `cannot be read (${code})` };
 }

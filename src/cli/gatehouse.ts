@@ -4,15 +4,17 @@ import { Command } from 'commander';
 import { main } from '../main.ts';
 import { runCheck } from './check.ts';
 import { runSchema } from './schema.ts';
+import { endSessions, listSessions } from './sessions.ts';
+
+const say = (text: string): void => void process.stdout.write(text);
 
 const program = new Command('gatehouse')
   .description('A sign-in gateway for software with many customers.')
-  .showHelpAfterError();
-
-program
-  .command('serve', { isDefault: true })
-  .description('run the gateway; settings come from the environment')
+  .showHelpAfterError()
+  .allowExcessArguments(false)
   .action(main);
+
+program.command('serve').description('run the gateway (the default); settings come from the environment').action(main);
 
 program
   .command('check')
@@ -20,13 +22,37 @@ program
   .option('--config-dir <dir>', 'the folder to check (default: CONFIG_DIR, or config)')
   .option('--json', 'print JSON')
   .action(async (options: { configDir?: string; json?: boolean }) => {
-    process.exitCode = await runCheck(options, process.env, (text) => void process.stdout.write(text));
+    process.exitCode = await runCheck(options, process.env, say);
   });
 
 program
   .command('schema')
   .description("print the JSON Schema of a tenant's file, for editors")
   .option('--json', 'print JSON (it always does)')
-  .action(() => runSchema((text) => void process.stdout.write(text)));
+  .action(() => runSchema(say));
+
+const sessions = program.command('sessions').description('who is signed in; needs REDIS_URL');
+
+sessions
+  .command('list')
+  .description("list a tenant's sessions")
+  .requiredOption('--tenant <id>', "the tenant's id")
+  .option('--sub <sub>', 'of this person only')
+  .option('--json', 'print JSON')
+  .action(async (options: { tenant: string; sub?: string; json?: boolean }) => {
+    process.exitCode = await listSessions(options, process.env, say);
+  });
+
+sessions
+  .command('end')
+  .description('end sessions, everywhere and at once')
+  .requiredOption('--tenant <id>', "the tenant's id")
+  .option('--sub <sub>', 'all of this person')
+  .option('--session <session>', 'this one, as `list` calls it')
+  .option('--all', 'all of the tenant')
+  .option('--json', 'print JSON')
+  .action(async (options: { tenant: string; sub?: string; session?: string; all?: boolean; json?: boolean }) => {
+    process.exitCode = await endSessions(options, process.env, say);
+  });
 
 await program.parseAsync();

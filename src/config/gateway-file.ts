@@ -1,6 +1,10 @@
 /** `config/gatehouse.yaml`: what an operator sets for the gateway as a whole. The file may be absent. Read at start. */
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
 import { z } from 'zod';
 import { parseNetworks } from './networks.ts';
+import type { Environment } from './settings.ts';
+import { type FileResult, readYamlFile } from './yaml-file.ts';
 
 export const gatewayFileSchema = z.strictObject({
   /** what `/` shows: nothing, or a list of the enabled tenants (which tells everybody who the customers are) */
@@ -22,3 +26,14 @@ export const gatewayFileSchema = z.strictObject({
 });
 
 export type GatewayFile = z.output<typeof gatewayFileSchema>;
+
+/** An absent file is one with nothing in it. */
+export async function readGatewayFile(configDir: string, environment: Environment): Promise<FileResult<GatewayFile>> {
+  const path = join(configDir, 'gatehouse.yaml');
+  const exists = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (exists) return readYamlFile(path, gatewayFileSchema, environment);
+  return { value: gatewayFileSchema.parse({}), problems: [], references: [] };
+}

@@ -69,9 +69,19 @@ const trustedProxies = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+function isRedisUrl(text: string): boolean {
+  try {
+    const { username, password } = new URL(text);
+    decodeURIComponent(`${username}${password}`);
+    return /^rediss?:\/\/./.test(text);
+  } catch {
+    return false;
+  }
+}
+
 const redisUrl = z
   .string()
-  .refine((text) => /^rediss?:\/\/./.test(text) && URL.canParse(text), 'must be a redis:// or rediss:// URL')
+  .refine(isRedisUrl, 'must be a redis:// or rediss:// URL')
   .transform((text) => new Secret(text));
 
 const schema = z.object({
@@ -102,6 +112,8 @@ export function parseSettings(environment: Environment): Settings | { problems: 
   }));
   if (production && given.COOKIE_KEYS === undefined)
     problems.push({ variable: 'COOKIE_KEYS', message: 'is required in production' });
+  if (given.PORT !== '0' && parsed.data?.PORT === parsed.data?.OPS_PORT && parsed.success)
+    problems.push({ variable: 'OPS_PORT', message: 'must not be PORT' });
   if (!parsed.success || problems.length > 0) return { problems };
   const values = parsed.data;
   return {

@@ -38,6 +38,8 @@ type Entry = {
   references: readonly string[];
   active: TenantFile | undefined;
   waiting: TenantFile | undefined;
+  /** the clash that was told last, so that it is told once */
+  clash: string;
 };
 
 export function createTenantFolder(options: Options): TenantFolder {
@@ -45,7 +47,8 @@ export function createTenantFolder(options: Options): TenantFolder {
   const entries = new Map<string, Entry>();
 
   async function scan(): Promise<readonly TenantChange[]> {
-    const names = (await readdir(folder).catch(() => [])).filter((name) => /^[^.].*\.ya?ml$/.test(name)).sort();
+    // what cannot be listed now is not gone: nothing changes but what a good look shows
+    const names = (await readdir(folder)).filter((name) => /^[^.].*\.ya?ml$/.test(name)).sort();
     const changes: TenantChange[] = removeMissing(new Set(names));
     for (let start = 0; start < names.length; start += PARALLEL_READS) {
       const batch = names.slice(start, start + PARALLEL_READS);
@@ -70,45 +73,70 @@ export function createTenantFolder(options: Options): TenantFolder {
     const before = await fingerprintOf([path, ...(known?.references ?? [])]);
     if (known?.fingerprint === before) return undefined;
     const { environment, production, publicHost } = options;
+    const started = await fingerprintOf([path]);
     const result = await readYamlFile(path, tenantFileSchema, environment, (value) =>
       checkTenantFile(value, { name: idOf(name), production, publicHost }),
     );
-    const entry = known ?? { path, fingerprint: '', references: [], active: undefined, waiting: undefined };
+    const entry = known ?? { path, fingerprint: '', references: [], active: undefined, waiting: undefined, clash: '' };
     entry.references = result.references;
-    entry.fingerprint = await fingerprintOf([path, ...result.references]);
+    const settled = (await fingerprintOf([path])) === started; // or it was written while it was read: look again
+    entry.fingerprint = settled ? await fingerprintOf([path, ...result.references]) : '';
     entry.waiting = result.value;
+    entry.clash = '';
     entries.set(name, entry);
     return result.value === undefined ? refused(entry, result.problems) : undefined;
   }
 
-  /** Puts what was read into force unless another tenant holds its slug or host; what had to wait tries again. */
+  /**
+   * Puts what was read into force, as a whole: two tenants may swap their slugs. Where two would hold the same, the one that
+   * has it keeps it and the other waits, until it is free.
+   */
   function activateWaiting(): TenantChange[] {
-    const waitingEntries = [...entries.values()].filter(({ waiting }) => waiting !== undefined);
-    if (waitingEntries.length === 0) return [];
+    const candidates = [...entries.values()].filter(({ waiting }) => waiting !== undefined);
+    if (candidates.length === 0) return [];
+    const accepted = new Set(candidates.sort((a, b) => (a.path < b.path ? -1 : 1)));
     const changes: TenantChange[] = [];
-    const holders = new Map<string, Entry>();
-    for (const entry of entries.values())
-      if (entry.active !== undefined) for (const claim of claimsOf(entry.active)) holders.set(claim, entry);
-    for (const entry of waitingEntries.sort((a, b) => (a.path < b.path ? -1 : 1))) {
+    for (let clash = findClash(accepted); clash !== undefined; clash = findClash(accepted)) {
+      accepted.delete(clash.loser);
+      const told = `${clash.claim} ${clash.holder.path}`;
+      if (clash.loser.clash === told) continue;
+      clash.loser.clash = told;
+      const [key = '', value = ''] = clash.claim.split(' ');
+      const message = `${value} belongs to ${basename(clash.holder.path)} already`;
+      changes.push(refused(clash.loser, [{ file: clash.loser.path, line: 1, key, message }]));
+    }
+    for (const entry of accepted) {
       const { active, waiting } = entry;
       if (waiting === undefined) continue;
-      const clash = claimsOf(waiting).find((claim) => (holders.get(claim) ?? entry) !== entry);
-      if (clash === undefined) {
-        for (const claim of active === undefined ? [] : claimsOf(active)) holders.delete(claim);
-        for (const claim of claimsOf(waiting)) holders.set(claim, entry);
-        entry.active = waiting;
-        entry.waiting = undefined;
-        changes.push({ kind: active === undefined ? 'added' : 'changed', file: waiting });
-        continue;
-      }
-      const [key = '', value = ''] = clash.split(' ');
-      const message = `${value} belongs to ${basename(holders.get(clash)?.path ?? '')} already`;
-      changes.push(refused(entry, [{ file: entry.path, line: 1, key, message }]));
+      entry.active = waiting;
+      entry.waiting = undefined;
+      changes.push({ kind: active === undefined ? 'added' : 'changed', file: waiting });
     }
     return changes;
   }
 
+  /** Two that would hold the same if all of `accepted` came into force. */
+  function findClash(accepted: ReadonlySet<Entry>): { claim: string; loser: Entry; holder: Entry } | undefined {
+    const holders = new Map<string, Entry>();
+    for (const entry of entries.values()) {
+      const file = accepted.has(entry) ? entry.waiting : entry.active;
+      for (const claim of file === undefined ? [] : claimsOf(file)) {
+        const other = holders.get(claim);
+        if (other === undefined) holders.set(claim, entry);
+        else return judgeClash(claim, entry, other, accepted);
+      }
+    }
+    return undefined;
+  }
+
   return { scan, files: () => [...entries.values()].flatMap(({ active }) => active ?? []) };
+}
+
+/** Who has it already keeps it; between two newcomers the name decides. */
+function judgeClash(claim: string, one: Entry, other: Entry, accepted: ReadonlySet<Entry>) {
+  const has = ({ active }: Entry): boolean => active !== undefined && claimsOf(active).includes(claim);
+  const oneLoses = accepted.has(one) && (has(other) || !accepted.has(other) || (!has(one) && other.path < one.path));
+  return oneLoses ? { claim, loser: one, holder: other } : { claim, loser: other, holder: one };
 }
 
 /** What a tenant occupies and no other may: without regard to case. */

@@ -3,12 +3,13 @@
  * environment variable and `${file:PATH}` a file's content before the schema looks; a missing one is a problem that names
  * the variable, never a value.
  */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import type { Problem } from './problem.ts';
 import type { Environment } from './settings.ts';
 
+const DEPTH_MAX = 16;
 const FILE_MAX_BYTES = 1024 * 1024; // no tenant needs more; a larger file is a mistake
 
 export type FileResult<T> = {
@@ -56,11 +57,19 @@ export async function readYamlFile<S extends z.ZodType>(
 type Refused = { readonly refusal: readonly { readonly line: number; readonly message: string }[] };
 
 async function readText(path: string): Promise<{ readonly text: string } | Refused> {
+  const read = await readSmallFile(path);
+  return 'problem' in read ? { refusal: [{ line: 1, message: read.problem }] } : read;
+}
+
+/** Files only, and small ones: a pipe would never end, a device neither. */
+async function readSmallFile(path: string): Promise<{ readonly text: string } | { readonly problem: string }> {
   try {
-    const text = await readFile(path, 'utf8');
-    return text.length > FILE_MAX_BYTES ? { refusal: [{ line: 1, message: 'is larger than 1 MiB' }] } : { text };
+    const found = await stat(path);
+    if (!found.isFile()) return { problem: 'is no file' };
+    if (found.size > FILE_MAX_BYTES) return { problem: 'is larger than 1 MiB' };
+    return { text: await readFile(path, 'utf8') };
   } catch (error) {
-    return { refusal: [{ line: 1, message: `cannot be read (${errorCode(error)})` }] };
+    return { problem: `cannot be read (${errorCode(error)})` };
   }
 }
 
@@ -137,15 +146,17 @@ async function fillPlaceholders(root: unknown, environment: Environment): Promis
     }
     const file = name.slice('file:'.length);
     references.push(file);
-    try {
-      return (await readFile(file, 'utf8')).replace(/\r?\n$/, ''); // editors and `echo` end a file with a newline
-    } catch (error) {
-      problems.push({ path, message: `file ${file} cannot be read (${errorCode(error)})` });
-      return undefined;
-    }
+    const read = await readSmallFile(file);
+    if ('text' in read) return read.text.replace(/\r?\n$/, ''); // editors and `echo` end a file with a newline
+    problems.push({ path, message: `file ${file} ${read.problem}` });
+    return undefined;
   }
 
   async function fill(value: unknown, path: Path): Promise<unknown> {
+    if (path.length > DEPTH_MAX) {
+      problems.push({ path: path.slice(0, 1), message: 'is nested too deeply' }); // perhaps an alias of itself
+      return undefined;
+    }
     if (typeof value === 'string') return value.includes('${') ? fillText(value, path) : value;
     if (Array.isArray(value)) return Promise.all(value.map((item, index) => fill(item, [...path, index])));
     if (typeof value !== 'object' || value === null) return value;

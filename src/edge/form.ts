@@ -16,10 +16,13 @@ export async function readForm(ctx: Context): Promise<URLSearchParams> {
   const headers = { Connection: 'close' };
   if (Number(length) > BODY_MAX_BYTES)
     throw new GatewayFailure('request_too_large', { reason: 'body_too_large', headers });
-  const timer = setTimeout(() => ctx.req.destroy(), BODY_TIMEOUT_MS);
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('the body did not come in time')), BODY_TIMEOUT_MS);
+  });
   try {
-    const text = await rawBody(ctx.req, { limit: BODY_MAX_BYTES, encoding: 'utf-8' });
-    return new URLSearchParams(text);
+    const body = rawBody(ctx.req, { limit: BODY_MAX_BYTES, encoding: 'utf-8' });
+    return new URLSearchParams(await Promise.race([body, late]));
   } catch (error) {
     const tooLarge = error instanceof Error && 'type' in error && error.type === 'entity.too.large';
     throw new GatewayFailure(tooLarge ? 'request_too_large' : 'request_invalid', {

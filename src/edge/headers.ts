@@ -11,8 +11,11 @@ import type { Context } from './request.ts';
 export type Policy = {
   readonly styles?: readonly string[];
   readonly script?: string;
-  /** further origins to which the page's forms may lead, redirects included */
-  readonly formTargets?: readonly string[];
+  /**
+   * The page's form leads on to the IdP, and from there who knows where: browsers apply `form-action` to every redirect that
+   * follows, so it cannot be said. Only for pages whose one form is fixed.
+   */
+  readonly formLeadsOn?: boolean;
   /** the one origin that may show this answer in a frame */
   readonly framedBy?: string;
 };
@@ -35,7 +38,7 @@ export function createOwnHeaders(https: boolean): OwnHeaders {
         connectSrc: ["'self'"],
         styleSrc: [sources(({ styles = [] }) => styles.map(sourceHash))],
         scriptSrc: [sources(({ script }) => (script === undefined ? [] : [sourceHash(script)]))],
-        formAction: [sources(({ formTargets = [] }) => ["'self'", ...formTargets])],
+        formAction: [sources(({ formLeadsOn }) => (formLeadsOn ? ['https:', 'http:'] : ["'self'"]))],
       },
     },
     strictTransportSecurity: https && { maxAge: 31_536_000, includeSubDomains: false },

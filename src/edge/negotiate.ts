@@ -1,6 +1,6 @@
 /**
  * Who is asking: a browser that goes to a page, or a program. Fetch Metadata decides where it is sent, since scripts
- * cannot forge it; then method, `X-Requested-With` and `Accept` (lessons.md 1.10).
+ * cannot forge it; then method, `X-Requested-With` and `Accept`.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 
@@ -8,6 +8,7 @@ type Asked = { readonly method: string; readonly headers: IncomingHttpHeaders };
 
 /** Whether a redirect to a sign-in page makes sense: a top-level navigation. */
 export function isNavigation({ method, headers }: Asked): boolean {
+  if (method === 'HEAD' || method === 'OPTIONS') return false; // they never change anything
   const mode = headers['sec-fetch-mode'];
   const destination = headers['sec-fetch-dest'];
   if (mode !== undefined) return mode === 'navigate' && (destination === undefined || destination === 'document');

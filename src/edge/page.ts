@@ -16,7 +16,7 @@ export type Page = {
   readonly tenant?: Pick<Tenant, 'name' | 'branding'> | undefined;
   /** inline script, allowed by its hash */
   readonly script?: string;
-  readonly formTargets?: readonly string[];
+  readonly formLeadsOn?: boolean;
 };
 
 const STYLE = `
@@ -78,7 +78,7 @@ ${page.script === undefined ? '' : html`<script>${raw(page.script)}</script>`}
   ownHeaders(ctx, {
     styles: brand === undefined ? [STYLE] : [STYLE, brand],
     ...(page.script === undefined ? {} : { script: page.script }),
-    ...(page.formTargets === undefined ? {} : { formTargets: page.formTargets }),
+    ...(page.formLeadsOn === undefined ? {} : { formLeadsOn: page.formLeadsOn }),
   });
   ctx.type = 'html';
   ctx.body = String(await document);

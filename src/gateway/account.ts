@@ -37,8 +37,7 @@ ${groupList(record.groups)}
   await sendPage(ctx, { title: record.name ?? record.sub, content, tenant }, ownHeaders);
 }
 
-export function sendSessionJson(ctx: Context, record: SessionRecord, ownHeaders: OwnHeaders): void {
-  ownHeaders(ctx);
+export function sendSessionJson(ctx: Context, record: SessionRecord): void {
   ctx.body = sessionJson(record);
 }
 

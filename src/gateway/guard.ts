@@ -31,7 +31,7 @@ type Dependencies = {
 export function createGuard({ sessions, personSessions, renewal, startSignIn, ownHeaders }: Dependencies): Guard {
   /** @returns the session, or `undefined` when the answer is the way to the IdP already */
   async function admit(ctx: Context, place: Place, returnTo: string | undefined): Promise<Session | undefined> {
-    const session = await sessions.find(place.tenant, ctx.req.headers.cookie);
+    const session = await sessions.find(place.tenant, ctx);
     if (session === undefined) {
       const returnPath = parseReturnPath(returnTo, place);
       if (!isNavigation(ctx)) throw signInRequired(signInUrl(place, returnPath));
@@ -58,9 +58,9 @@ export function createGuard({ sessions, personSessions, renewal, startSignIn, ow
       await sendAccount(ctx, place, session);
     },
     async sessionJson(ctx, place) {
-      const session = await sessions.find(place.tenant, ctx.req.headers.cookie);
+      const session = await sessions.find(place.tenant, ctx);
       if (session === undefined) throw signInRequired(signInUrl(place, parseReturnPath(undefined, place)));
-      sendSessionJson(ctx, session.record, ownHeaders);
+      sendSessionJson(ctx, session.record);
     },
     async account(ctx, place) {
       const session = await admit(ctx, place, undefined);

@@ -7,13 +7,19 @@
 export function readCookie(header: string | undefined, name: string): string | undefined {
   if (header === undefined) return undefined;
   for (let at = header.indexOf(name); at !== -1; at = header.indexOf(name, at + 1)) {
-    const starts = at === 0 || header[at - 1] === ' ' || header[at - 1] === ';';
-    if (!starts || header[at + name.length] !== '=') continue;
+    if (header[at + name.length] !== '=' || !startsPair(header, at)) continue;
     const from = at + name.length + 1;
     const end = header.indexOf(';', from);
     return header.slice(from, end === -1 ? undefined : end).trim();
   }
   return undefined;
+}
+
+/** Only `;` parts cookies: a name after a mere space is part of another cookie's value, which anybody may have written. */
+function startsPair(header: string, at: number): boolean {
+  let before = at - 1;
+  while (header[before] === ' ') before -= 1;
+  return before < 0 || header[before] === ';';
 }
 
 /** The values of all cookies whose name begins so, at most `most` of them. */

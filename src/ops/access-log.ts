@@ -34,9 +34,9 @@ export function createAccessLog(logger: Logger, audit: Audit): Koa.Middleware<Re
 function describe(failure: GatewayFailure): Record<string, unknown> {
   const { reason, evidence, cause } = failure.options;
   return {
+    ...evidence,
     error: failure.code,
     reason: reason ?? failure.code,
-    ...evidence,
     ...(cause instanceof Error && failure.code !== 'internal_error' ? { cause: cause.message } : {}),
   };
 }

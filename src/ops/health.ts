@@ -8,7 +8,6 @@ const KEPT_MS = 500;
 export type Health = {
   readonly ready: () => Promise<{ readonly ready: boolean; readonly reason?: string }>;
   readonly drain: () => void;
-  readonly isDraining: () => boolean;
 };
 
 export function createHealth(store: Store, clock: Clock): Health {
@@ -31,6 +30,5 @@ export function createHealth(store: Store, clock: Clock): Health {
     drain() {
       draining = true;
     },
-    isDraining: () => draining,
   };
 }

@@ -1,7 +1,7 @@
 /**
  * koa-session on the pages that sign people in and out, over the same store and records as the hot path reads. It makes
  * ids, sets cookies, replaces and removes; when it does so is said here, in so many words (`autoCommit` is off), because
- * its habit of saving at the end of a request brings ended sessions back to life (libraries.md 4.2).
+ * its habit of saving at the end of a request brings ended sessions back to life (docs/decisions/0002).
  */
 import type Koa from 'koa';
 import createKoaSession from 'koa-session';
@@ -9,7 +9,7 @@ import { digest, random256 } from '../kernel/random.ts';
 import type { Result } from '../kernel/result.ts';
 import type { Tenant } from '../tenants/tenant.ts';
 import type { SessionRecord } from './record.ts';
-import type { EndReason, Session, Sessions } from './sessions.ts';
+import type { EndReason, FreshSession, Session, Sessions } from './sessions.ts';
 
 declare module 'koa' {
   interface ExtendableContext {
@@ -24,13 +24,12 @@ export type BrowserSession = {
   readonly middleware: (ctx: Koa.Context, next: Koa.Next, tenant: Tenant) => Promise<void>;
   readonly current: (ctx: Koa.Context) => Session | undefined;
   /**
-   * A new id, always; then the session that the browser showed ends, and what `endOthers` ends. When any of it fails or is
+   * A new id, always; then what `endOthers` ends goes, then the session that the browser showed. When any of it fails or is
    * refused, the browser gets no cookie: nothing half-done is left in anybody's hands.
    */
   readonly establish: (
     ctx: Koa.Context,
-    record: SessionRecord,
-    idToken: string,
+    fresh: FreshSession,
     endOthers: (session: Session) => Promise<void>,
   ) => Promise<Result<Session>>;
   /** Ends the session that the browser showed, and its cookie. */
@@ -43,7 +42,7 @@ type Visit = {
   readonly fresh: Set<string>;
   readonly replaced: string[];
   found: Session | undefined;
-  idToken: string | undefined;
+  establishing: FreshSession | undefined;
   established: Result<Session> | undefined;
 };
 
@@ -59,14 +58,16 @@ export function createBrowserSession(app: Koa, sessions: Sessions): BrowserSessi
   const store = {
     async get(id: string, _maxAge: number, { ctx }: { ctx?: Koa.Context }) {
       const visit = visitOf(required(ctx));
-      visit.found = await sessions.findById(visit.tenant, id);
+      visit.found = await sessions.findById(visit.tenant, id, true);
       return visit.found === undefined ? undefined : { record: visit.found.record };
     },
     /** Writes under new ids only: an ended session cannot come back. */
     async set(id: string, value: { record?: SessionRecord }, _maxAge: number, { ctx }: { ctx?: Koa.Context }) {
       const visit = visitOf(required(ctx));
-      if (!visit.fresh.has(id) || value.record === undefined) throw new Error('sessions are written once, at sign-in');
-      visit.established = await sessions.establish(visit.tenant, id, value.record, visit.idToken);
+      const { establishing } = visit;
+      if (!visit.fresh.has(id) || establishing === undefined || value.record !== establishing.record)
+        throw new Error('sessions are written once, at sign-in');
+      visit.established = await sessions.establish(visit.tenant, id, establishing);
     },
     /** The old one goes when the new one is there; an id that was never written has nothing to go. */
     async destroy(id: string, { ctx }: { ctx?: Koa.Context }) {
@@ -87,7 +88,7 @@ export function createBrowserSession(app: Koa, sessions: Sessions): BrowserSessi
       signed: false, // 256 random bits need no signature; checking one costs more than all the rest
       secure: true,
       httpOnly: true,
-      sameSite: 'lax', // not strict: the redirect back from the IdP is cross-site (requirements.md K5)
+      sameSite: 'lax', // not strict: the redirect back from the IdP is cross-site
     },
     app,
   );
@@ -103,7 +104,7 @@ export function createBrowserSession(app: Koa, sessions: Sessions): BrowserSessi
         fresh: new Set(),
         replaced: [],
         found: undefined,
-        idToken: undefined,
+        establishing: undefined,
         established: undefined,
       });
       ctx.cookies.secure = true; // TLS ends in front of us; PUBLIC_URL was checked at start
@@ -112,20 +113,20 @@ export function createBrowserSession(app: Koa, sessions: Sessions): BrowserSessi
       await koaSession(ctx, next);
     },
     current: (ctx) => visitOf(ctx).found,
-    async establish(ctx, record, idToken, endOthers) {
+    async establish(ctx, fresh, endOthers) {
       const visit = visitOf(ctx);
       const cookiesBefore = ctx.res.getHeader('set-cookie') ?? [];
       if (ctx.session === null) throw new Error('the session was ended in this request');
-      visit.idToken = idToken;
+      visit.establishing = fresh;
       try {
-        ctx.session.record = record;
+        ctx.session.record = fresh.record;
         await ctx.session.regenerate();
         const { established } = visit;
         if (established === undefined) throw new Error('koa-session wrote no session');
         if (!established.ok) ctx.res.setHeader('set-cookie', cookiesBefore);
         if (!established.ok) return established;
-        await endReplaced(visit, 'replaced');
         await endOthers(established.value);
+        await endReplaced(visit, 'replaced'); // last: until then the old session is as good as ever
         return established;
       } catch (error) {
         ctx.res.setHeader('set-cookie', cookiesBefore);

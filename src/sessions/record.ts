@@ -79,7 +79,9 @@ export function parseRecord(stored: string, tenant: Tenant, nowMs: number): Sess
   if (!parsed.success) return undefined;
   const record = parsed.data;
   const belongsHere = record.tenant === tenant.id && record.issuer === tenant.oidc.issuer;
-  return belongsHere && record.expires_at_ms > nowMs ? record : undefined;
+  // a limit that the tenant's file made shorter counts for the sessions that are there
+  const endsAtMs = Math.min(record.expires_at_ms, record.signed_in_at_ms + tenant.session.absolute);
+  return belongsHere && endsAtMs > nowMs ? record : undefined;
 }
 
 /** The public form: contract section 5. */

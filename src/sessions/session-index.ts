@@ -2,8 +2,11 @@
  * Which sessions are of one person, and which belong to one session at the IdP; and what the IdP said has ended.
  *
  * Why no race loses a logout: a sign-in enters the index first and looks at the marks afterwards, a logout leaves its mark
- * first and looks at the index afterwards. Whatever the order, one of the two sees the other. Marks and tokens are compared by
- * the IdP's own clock, so a logout never ends what began after it.
+ * first and looks at the index afterwards. Whatever the order, one of the two sees the other.
+ *
+ * What a logout means: everything that stands on a token made no later than it, by the IdP's own clock, which has seconds only.
+ * A sign-in that was begun here after the logout came in is never meant, even within the same second: its nonce proves that
+ * its token is younger.
  */
 import { digest } from '../kernel/random.ts';
 import { keys } from '../storage/keys.ts';
@@ -23,9 +26,9 @@ export type SessionIndex = {
   /** digests of ids; some may have ended meanwhile */
   readonly find: (tenant: Tenant, subject: Subject, nowMs: number) => Promise<readonly string[]>;
   /** @param atSeconds by the IdP's clock */
-  readonly markEnded: (tenant: Tenant, subject: Subject, atSeconds: number) => Promise<void>;
-  /** Whether the IdP ended what this record stands on, at or after the time of its token. */
-  readonly isEnded: (tenant: Tenant, record: SessionRecord) => Promise<boolean>;
+  readonly markEnded: (tenant: Tenant, subject: Subject, atSeconds: number, nowMs: number) => Promise<void>;
+  /** Whether the IdP ended what this record stands on. @param begunAtMs when its sign-in was begun here */
+  readonly isEnded: (tenant: Tenant, record: SessionRecord, begunAtMs: number) => Promise<boolean>;
 };
 
 export function createSessionIndex(store: Store): SessionIndex {
@@ -40,16 +43,22 @@ export function createSessionIndex(store: Store): SessionIndex {
       await Promise.all(subjectsOf(record).map((subject) => store.removeMember(indexKey(tenant, subject), idDigest)));
     },
     find: (tenant, subject, nowMs) => store.members(indexKey(tenant, subject), nowMs),
-    async markEnded(tenant, subject, atSeconds) {
-      const before = await store.swap(markKey(tenant, subject), String(atSeconds), MARK_LIFETIME_MS);
+    async markEnded(tenant, subject, atSeconds, nowMs) {
+      const key = markKey(tenant, subject);
+      const before = parseMark(await store.swap(key, `${atSeconds} ${nowMs}`, MARK_LIFETIME_MS));
       // an older order that arrives late must not undo a newer one
-      if (Number(before ?? 0) > atSeconds) await store.set(markKey(tenant, subject), before ?? '', MARK_LIFETIME_MS);
+      if (before.atSeconds > atSeconds) await store.set(key, `${before.atSeconds} ${nowMs}`, MARK_LIFETIME_MS);
     },
-    async isEnded(tenant, record) {
+    async isEnded(tenant, record, begunAtMs) {
       const marks = await Promise.all(subjectsOf(record).map((subject) => store.get(markKey(tenant, subject))));
-      return marks.some((mark) => mark !== undefined && Number(mark) >= record.token_iat);
+      return marks.map(parseMark).some((mark) => mark.atSeconds >= record.token_iat && mark.cameAtMs >= begunAtMs);
     },
   };
+}
+
+function parseMark(mark: string | undefined): { atSeconds: number; cameAtMs: number } {
+  const [atSeconds = Number.NaN, cameAtMs = Number.NaN] = mark?.split(' ').map(Number) ?? [];
+  return { atSeconds, cameAtMs }; // compared with anything, what is not there is not later
 }
 
 function subjectsOf({ issuer, sub, sid }: SessionRecord): Subject[] {

@@ -20,7 +20,16 @@ const ID = /^[\w-]{43}$/;
 /** Another replica may change the same record at the same moment; more often than this is no coincidence. */
 const CHANGE_TRIES = 5;
 
+/** As much of a request as tells whose it is; HEAD and OPTIONS change nothing, the idle time included. */
+export type RequestSeen = { readonly method: string; readonly headers: { readonly cookie?: string | undefined } };
+
 export type Session = { readonly idDigest: string; readonly record: SessionRecord };
+export type FreshSession = {
+  readonly record: SessionRecord;
+  readonly idToken: string;
+  /** when the sign-in was begun here, ms */
+  readonly begunAtMs: number;
+};
 /** Why a session ended, for the log. */
 export type EndReason =
   | 'signed_out'
@@ -32,18 +41,14 @@ export type EndReason =
   | 'no_groups';
 
 export type Sessions = {
-  /** The session whose cookie is in this header; counts as use. One round trip. Throws `store_unavailable`. */
-  readonly find: (tenant: Tenant, cookieHeader: string | undefined) => Promise<Session | undefined>;
-  readonly findById: (tenant: Tenant, id: string) => Promise<Session | undefined>;
+  /** The session whose cookie this request shows. One round trip. Throws `store_unavailable`. */
+  readonly find: (tenant: Tenant, request: RequestSeen) => Promise<Session | undefined>;
+  /** @param isUse whether this renews the idle time */
+  readonly findById: (tenant: Tenant, id: string, isUse: boolean) => Promise<Session | undefined>;
   /** By its digest; does not count as use. */
   readonly peek: (tenant: Tenant, idDigest: string) => Promise<Session | undefined>;
   /** Writes a new session; refuses when the IdP ended it while it was being made. */
-  readonly establish: (
-    tenant: Tenant,
-    id: string,
-    record: SessionRecord,
-    idToken: string | undefined,
-  ) => Promise<Result<Session>>;
+  readonly establish: (tenant: Tenant, id: string, fresh: FreshSession) => Promise<Result<Session>>;
   /**
    * Changes a record that is still there, whoever else does too. @returns the record before and after; `undefined` when the
    * session is gone, which wins over any change
@@ -77,8 +82,8 @@ export function createSessions({ store, index, hints, clock, audit }: Dependenci
     return record && { idDigest, record };
   }
 
-  async function findById(tenant: Tenant, id: string): Promise<Session | undefined> {
-    return ID.test(id) ? read(tenant, digest(id), tenant.session.idle) : undefined;
+  async function findById(tenant: Tenant, id: string, isUse: boolean): Promise<Session | undefined> {
+    return ID.test(id) ? read(tenant, digest(id), isUse ? tenant.session.idle : undefined) : undefined;
   }
 
   async function end(tenant: Tenant, idDigest: string, reason: EndReason): Promise<SessionRecord | undefined> {
@@ -94,11 +99,11 @@ export function createSessions({ store, index, hints, clock, audit }: Dependenci
     findById,
     peek: read,
     end,
-    async find(tenant, cookieHeader) {
-      const id = readCookie(cookieHeader, tenant.sessionCookie);
-      return id === undefined ? undefined : findById(tenant, id);
+    async find(tenant, { method, headers }) {
+      const id = readCookie(headers.cookie, tenant.sessionCookie);
+      return id === undefined ? undefined : findById(tenant, id, method !== 'HEAD' && method !== 'OPTIONS');
     },
-    async establish(tenant, id, record, idToken) {
+    async establish(tenant, id, { record, idToken, begunAtMs }) {
       const idDigest = digest(id);
       const nowMs = clock.nowMs();
       const absoluteMs = record.expires_at_ms - nowMs;
@@ -106,9 +111,9 @@ export function createSessions({ store, index, hints, clock, audit }: Dependenci
       await Promise.all([
         store.set(keys.session(tenant.id, idDigest), JSON.stringify(record), lifetimeMs),
         index.add(tenant, idDigest, record, nowMs),
-        idToken === undefined ? undefined : hints.keep(tenant, idDigest, idToken, absoluteMs),
+        hints.keep(tenant, idDigest, idToken, absoluteMs),
       ]);
-      if (!(await index.isEnded(tenant, record))) return ok({ idDigest, record });
+      if (!(await index.isEnded(tenant, record, begunAtMs))) return ok({ idDigest, record });
       await end(tenant, idDigest, 'ended_by_idp');
       return refuse('ended_meanwhile');
     },

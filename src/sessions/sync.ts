@@ -3,10 +3,11 @@
  * replica, because every check reads the same record (contract section 4). What it said earlier never overwrites what it
  * said later, by its own clock.
  */
+import type { Clock } from '../kernel/clock.ts';
 import type { Audit } from '../kernel/events.ts';
 import type { Tenant } from '../tenants/tenant.ts';
 import type { SessionRecord } from './record.ts';
-import type { Subject } from './session-index.ts';
+import type { SessionIndex, Subject } from './session-index.ts';
 import type { EndReason, Session, Sessions } from './sessions.ts';
 
 /** Who, by which token, has which groups now. */
@@ -37,9 +38,12 @@ export type PersonSessions = {
 /** One of a person's sessions, as the person or an operator sees it. */
 export type ListedSession = Session & { readonly lastUsedAtMs: number };
 
-type MarkEnded = (tenant: Tenant, subject: Subject, atSeconds: number) => Promise<void>;
-
-export function createPersonSessions(sessions: Sessions, markEnded: MarkEnded, audit: Audit): PersonSessions {
+export function createPersonSessions(
+  sessions: Sessions,
+  index: Pick<SessionIndex, 'markEnded'>,
+  clock: Clock,
+  audit: Audit,
+): PersonSessions {
   async function endEach(tenant: Tenant, found: readonly Session[], reason: EndReason): Promise<number> {
     const ended = await Promise.all(found.map(({ idDigest }) => sessions.end(tenant, idDigest, reason)));
     return ended.filter((record) => record !== undefined).length;
@@ -75,7 +79,7 @@ export function createPersonSessions(sessions: Sessions, markEnded: MarkEnded, a
     async obey(tenant, { issuer, sid, sub, issuedAtSeconds }) {
       const subject: Subject =
         sid === undefined ? { kind: 'person', issuer, value: sub ?? '' } : { kind: 'sid', issuer, value: sid };
-      await markEnded(tenant, subject, issuedAtSeconds); // before looking: see session-index.ts
+      await index.markEnded(tenant, subject, issuedAtSeconds, clock.nowMs()); // before looking: see session-index.ts
       const found = await sessions.ofSubject(tenant, subject);
       if (sub !== undefined && found.some(({ record }) => record.sub !== sub)) return 'mismatch';
       const meant = found.filter(({ record }) => record.token_iat <= issuedAtSeconds);

@@ -20,8 +20,8 @@ import { parseReturnPath, type ReturnPath } from './return-path.ts';
 export const ATTEMPT_LIFETIME_MS = 10 * 60_000;
 const COOKIE_PREFIX = '__Host-gatehouse-attempt-';
 const COOKIE_VALUE = /^[\w-]{43}$/;
-/** More than a browser ever gets from us; the rest of a crafted header is not looked at. */
-const COOKIES_MAX = 16;
+/** Tabs that a browser restores at once; the rest of a crafted header is not looked at. */
+const COOKIES_MAX = 64;
 /** A sealed state with the longest return path stays below this. */
 const STATE_MAX_CHARACTERS = 8_192;
 
@@ -58,7 +58,7 @@ export type Attempts = {
     cookieHeader: string | undefined,
     state: string,
   ) => Promise<{ readonly attempt: Result<Attempt>; readonly remains: Remains | undefined }>;
-  /** Once: true for one caller ever, on whatever replica. Throws `store_unavailable`; then it is not taken. */
+  /** Once: for one caller ever, on whatever replica. Throws `store_unavailable`; then it may be taken or not. */
   readonly take: (place: Place, attempt: Attempt) => Promise<Result<Attempt>>;
 };
 

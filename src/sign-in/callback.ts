@@ -55,18 +55,19 @@ export function createHandleCallback(dependencies: Dependencies): HandleCallback
     if (state === undefined) throw refusal(withoutState(answer), place);
     const { attempt: opened, remains } = await attempts.open(place, ctx.req.headers.cookie, state);
     if (!opened.ok) return recover(ctx, place, opened.refusal, remains);
-    const attempt = await attempts.take(place, opened.value);
-    if (!attempt.ok) return recover(ctx, place, attempt.refusal, remains);
-    const verify = () => connection.finish(place.tenant.oidc, answer, attempt.value);
-    if (attempt.value.renews) return renewal.finish(ctx, place, attempt.value, verify);
+    const attempt = opened.value;
     try {
+      const taken = await attempts.take(place, attempt);
+      if (!taken.ok) return await recover(ctx, place, taken.refusal, remains);
+      const verify = () => connection.finish(place.tenant.oidc, answer, attempt);
+      if (attempt.renews) return await renewal.finish(ctx, place, attempt, verify);
       const verified = await verify();
-      if (!verified.ok) throw refusal(verified.refusal, place, attempt.value);
-      const person = await admit(ctx, place, attempt.value, verified.value, dependencies);
-      await establish(ctx, place, attempt.value, verified.value, person, dependencies);
+      if (!verified.ok) throw refusal(verified.refusal, place, attempt);
+      const person = await admit(ctx, place, attempt, verified.value, dependencies);
+      await establish(ctx, place, attempt, verified.value, person, dependencies);
     } catch (error) {
       if (!(error instanceof GatewayFailure)) throw error;
-      throw error.with({ event: 'sign_in.refused', retryUrl: signInUrl(place, attempt.value.returnPath) });
+      throw error.with({ event: 'sign_in.refused', retryUrl: signInUrl(place, attempt.returnPath) });
     }
   };
 }
@@ -127,14 +128,15 @@ async function establish(
   attempt: Attempt,
   verified: VerifiedClaims,
   person: Identified,
-  { browserSession, endReplaced, personSessions, audit, ownHeaders, clock }: Dependencies,
+  { browserSession, endReplaced, personSessions, audit, clock }: Dependencies,
 ): Promise<void> {
   const { connection, issuer, issuedAtSeconds: tokenIat, idToken } = verified;
   const userAgent = ctx.req.headers['user-agent'] ?? null;
   const record = createRecord(place.tenant, { connection, issuer, tokenIat, userAgent, ...person }, clock.nowMs());
-  const established = await browserSession.establish(ctx, record, idToken, async (session) => {
-    await endReplaced(place, attempt, session);
+  const fresh = { record, idToken, begunAtMs: attempt.startedAtMs };
+  const established = await browserSession.establish(ctx, fresh, async (session) => {
     await personSessions.applyGroups(place.tenant, record);
+    await endReplaced(place, attempt, session);
   });
   if (!established.ok) throw refusal(established.refusal, place, attempt);
   if (readCookie(ctx.req.headers.cookie, roundsCookie(place)) !== undefined)
@@ -147,7 +149,6 @@ async function establish(
     sub: record.sub,
     groups: record.groups,
   });
-  ownHeaders(ctx);
   seeOther(ctx, `${place.site.origin}${attempt.returnPath}`);
 }
 

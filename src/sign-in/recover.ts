@@ -1,6 +1,6 @@
 /**
  * What happens to an answer whose attempt is unknown, stale, used, or of another browser: people bookmark login pages, go
- * back, and finish an old tab (lessons.md 1.3). Who is signed in goes on; everybody else gets a new start by itself; what
+ * back, and finish an old tab. Who is signed in goes on; everybody else gets a new start by itself; what
  * goes round in circles stops at a page that names the cause.
  */
 import { isCrossSite } from '../edge/negotiate.ts';
@@ -33,7 +33,7 @@ export function createRecover({ sessions, startSignIn, audit, clock }: Dependenc
   return async (ctx, place, refusal, remains) => {
     const { tenant, site } = place;
     const returnPath = remains?.returnPath ?? parseReturnPath(undefined, place);
-    if ((await sessions.find(tenant, ctx.req.headers.cookie)) !== undefined) {
+    if ((await sessions.find(tenant, ctx)) !== undefined) {
       seeOther(ctx, `${site.origin}${returnPath}`);
       return;
     }

@@ -1,6 +1,6 @@
 /**
  * A fragment never reaches a server: this page posts it (Core 15.5.3). Shown on a GET of the redirect URI without
- * parameters, since an IdP's error may come in a fragment whatever mode was asked for (requirements.md 2.4). The script
+ * parameters, since an IdP's error may come in a fragment whatever mode was asked for. The script
  * builds inputs, never markup, from what it finds, and takes the fragment out of the address bar first.
  */
 import { html } from 'hono/html';
@@ -39,5 +39,9 @@ export async function sendRelayPage(ctx: Context, place: Place, ownHeaders: OwnH
 <noscript><p>This step needs JavaScript: your sign-in service put its answer where only a script can read it.</p></noscript>
 <div id="nothing" hidden><p>There is no sign-in to finish here.</p><div class="actions"><a class="button" href="${urls.home(site)}">Go to ${tenant.name}</a></div></div>
 <form id="relay" method="post" action="${urls.callback(tenant, site)}"></form>`;
-  await sendPage(ctx, { title: 'Finishing your sign-in', content, tenant, script: SCRIPT }, ownHeaders);
+  await sendPage(
+    ctx,
+    { title: 'Finishing your sign-in', content, tenant, script: SCRIPT, formLeadsOn: true },
+    ownHeaders,
+  );
 }

@@ -7,7 +7,6 @@
  * because only a record that is still there can be changed.
  */
 import type { VerifiedClaims } from '../connections/verified-claims.ts';
-import type { OwnHeaders } from '../edge/headers.ts';
 import { isNavigation } from '../edge/negotiate.ts';
 import { seeOther } from '../edge/redirect.ts';
 import type { Context } from '../edge/request.ts';
@@ -53,13 +52,12 @@ type Dependencies = {
   readonly hints: Hints;
   readonly personSessions: PersonSessions;
   readonly startSignIn: StartSignIn;
-  readonly ownHeaders: OwnHeaders;
   readonly audit: Audit;
   readonly clock: Clock;
 };
 
 export function createRenewal(dependencies: Dependencies): Renewal {
-  const { store, sessions, index, hints, personSessions, startSignIn, ownHeaders, audit, clock } = dependencies;
+  const { store, sessions, index, hints, personSessions, startSignIn, audit, clock } = dependencies;
 
   function failed(ctx: Context, place: Place, reason: string, ended: boolean): void {
     const { requestId, client } = ctx.state;
@@ -77,8 +75,9 @@ export function createRenewal(dependencies: Dependencies): Renewal {
     failed(ctx, place, cause, false);
   }
 
-  async function apply(place: Place, idDigest: string, verified: VerifiedClaims, person: Identified): Promise<boolean> {
+  async function apply(place: Place, attempt: Attempt, verified: VerifiedClaims, person: Identified): Promise<boolean> {
     const { tenant } = place;
+    const idDigest = attempt.previous ?? '';
     const renewed = (record: SessionRecord): SessionRecord => ({
       ...record,
       ...person.identity,
@@ -93,7 +92,7 @@ export function createRenewal(dependencies: Dependencies): Renewal {
     await index.add(tenant, idDigest, renewed(current.record), clock.nowMs()); // before the marks are looked at
     const changed = await sessions.change(tenant, idDigest, renewed);
     if (changed === undefined) return false;
-    if (await index.isEnded(tenant, changed.after)) {
+    if (await index.isEnded(tenant, changed.after, attempt.startedAtMs)) {
       await sessions.end(tenant, idDigest, 'ended_by_idp');
       return false;
     }
@@ -106,10 +105,11 @@ export function createRenewal(dependencies: Dependencies): Renewal {
   async function judge(
     ctx: Context,
     place: Place,
-    idDigest: string,
+    attempt: Attempt,
     verified: VerifiedClaims,
   ): Promise<Refusal | undefined> {
     const { tenant } = place;
+    const idDigest = attempt.previous ?? '';
     const person = identify(verified, tenant);
     const before = await sessions.peek(tenant, idDigest);
     if (before === undefined) return undefined; // signed out meanwhile, which wins
@@ -119,7 +119,7 @@ export function createRenewal(dependencies: Dependencies): Renewal {
       return undefined;
     }
     if (person.ok) {
-      if (await apply(place, idDigest, verified, person.value))
+      if (await apply(place, attempt, verified, person.value))
         audit('renewal.succeeded', { tenant: tenant.id, request_id: ctx.state.requestId, sub: before.record.sub });
       return undefined;
     }
@@ -153,10 +153,10 @@ export function createRenewal(dependencies: Dependencies): Renewal {
       const idDigest = attempt.previous ?? '';
       const refusal = await verify().then(
         async (verified) => {
-          if (verified.ok) return judge(ctx, place, idDigest, verified.value);
+          if (verified.ok) return judge(ctx, place, attempt, verified.value);
           const { reason, evidence } = verified.refusal;
-          const refused = reason === 'idp_error' && !UNABLE.has(evidence?.error);
-          const cause = typeof evidence?.error === 'string' ? evidence.error : reason;
+          const refused = reason === 'idp_error' && !UNABLE.has(evidence?.idp_error);
+          const cause = typeof evidence?.idp_error === 'string' ? evidence.idp_error : reason;
           if (refused) await end(ctx, place, idDigest, cause, 'renewal_failed');
           else await unanswered(ctx, place, idDigest, cause);
           return undefined;
@@ -169,7 +169,6 @@ export function createRenewal(dependencies: Dependencies): Renewal {
       );
       if (refusal !== undefined)
         throw failureOf(refusal, { event: 'sign_in.refused', retryUrl: signInUrl(place, attempt.returnPath) });
-      ownHeaders(ctx);
       seeOther(ctx, `${place.site.origin}${attempt.returnPath}`);
     },
   };

@@ -1,6 +1,6 @@
 /**
  * "The browser's previous session at this tenant ends": also where the browser could not show it. An IdP's form_post is a
- * cross-site POST, which carries no `SameSite=Lax` cookie, so the session cookie is not seen (requirements.md K6). Two
+ * cross-site POST, which carries no `SameSite=Lax` cookie, so the session cookie is not seen. Two
  * other traces lead to it: what the attempt saw when it started, and what this browser was given last.
  */
 import type { Clock } from '../kernel/clock.ts';
@@ -22,12 +22,12 @@ export type EndReplaced = (place: Place, attempt: Attempt, session: Session) => 
 
 export function createEndReplaced(store: Store, sessions: Sessions, clock: Clock): EndReplaced {
   return async ({ tenant }, attempt, { idDigest }) => {
-    if (attempt.previous !== undefined) await sessions.end(tenant, attempt.previous, 'replaced');
     const nowMs = clock.nowMs();
     const key = keys.browser(tenant.id, attempt.bindingDigest);
     const before = await store.swap(key, `${nowMs} ${idDigest}`, BROWSER_LIFETIME_MS);
-    const [givenAt = '', previous = ''] = (before ?? '').split(' ');
+    const [givenAt = '', last = ''] = (before ?? '').split(' ');
     const together = Number(givenAt) >= attempt.startedAtMs && nowMs - Number(givenAt) < TOGETHER_MS;
-    if (previous !== '' && !together) await sessions.end(tenant, previous, 'replaced');
+    for (const previous of new Set([attempt.previous, together ? undefined : last]))
+      if (previous) await sessions.end(tenant, previous, 'replaced');
   };
 }

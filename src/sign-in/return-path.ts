@@ -3,15 +3,16 @@
  * parser that browsers use (WHATWG URL), compared after parsing, and written out as parsed: what is judged is what is sent
  * (CVE-2022-23527 and its kin are all about two parsers).
  */
-import { RESERVED_SLUGS } from '../config/tenant-file.ts';
-import type { Place } from '../tenants/registry.ts';
+import { GATEWAY_SEGMENTS, type Place, slugOf } from '../tenants/registry.ts';
 
 declare const returnPath: unique symbol;
 /** path, query and fragment within one tenant's URL */
 export type ReturnPath = string & { readonly [returnPath]: true };
 
-/** It travels in `state`, and IdPs have limits: nothing much longer arrives anywhere. */
-const MAX_CHARACTERS = 4_096;
+/** It travels in `state`, which some IdPs cut off at a few thousand characters: better without a query than not at all. */
+const MAX_CHARACTERS = 2_048;
+
+const GATEWAY_SLUGS = new Set([...GATEWAY_SEGMENTS].map(slugOf));
 
 /** @returns where to go; the tenant's own front page for everything that is not within the tenant */
 export function parseReturnPath(asked: string | null | undefined, place: Place): ReturnPath {
@@ -26,22 +27,12 @@ export function parseReturnPath(asked: string | null | undefined, place: Place):
   return url.pathname.length <= MAX_CHARACTERS ? brand(url.pathname) : home;
 }
 
-/** As the registry finds tenants: first segment, decoded once, whatever its case; a tenant's own host is all its own. */
+/** As the registry finds tenants; on a host of its own all is the tenant's but what is the gateway's. */
 function isWithin(pathname: string, { tenant, site }: Place): boolean {
   if (pathname.startsWith('//')) return false;
-  const first = decodeSegment(pathname.split('/')[1] ?? '');
-  if (first === undefined) return false;
-  if (site.prefix === '') return !RESERVED_SLUGS.has(first.toLowerCase());
-  return first.toLowerCase() === tenant.slug.toLowerCase();
-}
-
-/** @returns the decoded segment, or `undefined` for what is not percent-encoded UTF-8 */
-export function decodeSegment(segment: string): string | undefined {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return undefined;
-  }
+  const segment = pathname.split('/', 2)[1] ?? '';
+  if (site.prefix === '') return !GATEWAY_SLUGS.has(slugOf(segment)) && !/%(?![0-9a-f]{2})/i.test(segment);
+  return slugOf(segment) === tenant.slug.toLowerCase();
 }
 
 function brand(path: string): ReturnPath {

@@ -29,7 +29,7 @@ export function createHandleSignIn(sessions: Sessions, startSignIn: StartSignIn)
     const returnPath = parseReturnPath(parameters.get('return_to') ?? parameters.get('target_link_uri'), place);
     const round = readRound(parameters.get('round'));
     // the second half of a recovery: this request carries the session's cookie, if there is one
-    if (round > 0 && (await sessions.find(place.tenant, ctx.req.headers.cookie)) !== undefined)
+    if (round > 0 && (await sessions.find(place.tenant, ctx)) !== undefined)
       return seeOther(ctx, `${place.site.origin}${returnPath}`);
     await startSignIn(ctx, place, {
       returnPath,

@@ -3,7 +3,6 @@
  * third-party-initiated login, which Core section 4 demands.
  */
 import type { OidcConnection } from '../connections/oidc/connection.ts';
-import type { OwnHeaders } from '../edge/headers.ts';
 import { seeOther } from '../edge/redirect.ts';
 import type { Context } from '../edge/request.ts';
 import type { Audit } from '../kernel/events.ts';
@@ -29,12 +28,11 @@ type Dependencies = {
   readonly attempts: Attempts;
   readonly connection: OidcConnection;
   readonly sessions: Sessions;
-  readonly ownHeaders: OwnHeaders;
   readonly audit: Audit;
 };
 
 /** The answer is a 303 to the IdP. Throws `idp_unavailable`; then nothing was begun. */
-export function createStartSignIn({ attempts, connection, sessions, ownHeaders, audit }: Dependencies): StartSignIn {
+export function createStartSignIn({ attempts, connection, sessions, audit }: Dependencies): StartSignIn {
   return async (ctx, place, options) => {
     const { tenant, site } = place;
     const cookieHeader = ctx.req.headers.cookie;
@@ -64,7 +62,6 @@ export function createStartSignIn({ attempts, connection, sessions, ownHeaders, 
       client: ctx.state.client,
       ...(options.rounds ? { rounds: options.rounds } : {}),
     });
-    ownHeaders(ctx);
     seeOther(ctx, target);
   };
 }
@@ -74,7 +71,7 @@ export function signInUrl({ tenant, site }: Place, returnPath: ReturnPath): stri
   return urls.signIn(tenant, site, { return_to: returnPath });
 }
 
-/** Sent back on the IdP's cross-site POST too, hence `SameSite=None` (requirements.md K3). Zero removes it. */
+/** Sent back on the IdP's cross-site POST too, hence `SameSite=None` (RFC 6265bis 5.6.7.1). Zero removes it. */
 export function setOwnCookie(ctx: Context, name: string, value: string, lifetimeMs: number): void {
   ctx.cookies.secure = true; // TLS ends in front of us; PUBLIC_URL was checked at start
   ctx.cookies.set(name, value, {

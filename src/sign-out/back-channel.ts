@@ -5,7 +5,6 @@
  */
 import type { OidcConnection } from '../connections/oidc/connection.ts';
 import type { LogoutOrder } from '../connections/oidc/logout-token.ts';
-import type { OwnHeaders } from '../edge/headers.ts';
 import type { Context } from '../edge/request.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Audit } from '../kernel/events.ts';
@@ -26,13 +25,12 @@ type Dependencies = {
   readonly connection: OidcConnection;
   readonly personSessions: PersonSessions;
   readonly store: Store;
-  readonly ownHeaders: OwnHeaders;
   readonly audit: Audit;
   readonly clock: Clock;
 };
 
 export function createBackChannel(dependencies: Dependencies): BackChannel {
-  const { connection, personSessions, store, ownHeaders, audit, clock } = dependencies;
+  const { connection, personSessions, store, audit, clock } = dependencies;
 
   /** Obeys first and remembers then: when obeying fails, the IdP may send the same token again. */
   async function obey({ tenant }: Place, order: LogoutOrder): Promise<number | Refusal> {
@@ -53,7 +51,6 @@ export function createBackChannel(dependencies: Dependencies): BackChannel {
 
   return async (ctx, place, form) => {
     const { tenant } = place;
-    ownHeaders(ctx);
     const [token = '', ...more] = form.getAll('logout_token');
     if (more.length > 0) return reject(ctx, place, 'response_invalid', { reason: 'parameter_doubled' });
     try {

@@ -7,7 +7,7 @@
 import { html } from 'hono/html';
 import type { OidcConnection } from '../connections/oidc/connection.ts';
 import type { OwnHeaders } from '../edge/headers.ts';
-import { isSameOriginPost } from '../edge/negotiate.ts';
+import { isNavigation, isSameOriginPost } from '../edge/negotiate.ts';
 import { sendPage } from '../edge/page.ts';
 import { seeOther } from '../edge/redirect.ts';
 import type { Context } from '../edge/request.ts';
@@ -52,7 +52,6 @@ export function createPersonSignOut(dependencies: Dependencies): PersonSignOut {
       postLogoutRedirectUri: urls.signOut(tenant, site),
       state: random128(), // it comes back, or not, or changed: nothing here depends on it
     });
-    ownHeaders(ctx);
     seeOther(ctx, next ?? tenant.signOut.post_logout_redirect ?? urls.signOut(tenant, site));
   }
 
@@ -61,7 +60,6 @@ export function createPersonSignOut(dependencies: Dependencies): PersonSignOut {
     const { tenant, site } = place;
     const other = await sessions.peek(tenant, idDigest);
     if (other?.record.sub === record.sub) await sessions.end(tenant, idDigest, 'ended_by_person');
-    ownHeaders(ctx);
     seeOther(ctx, urls.account(tenant, site));
   }
 
@@ -69,8 +67,9 @@ export function createPersonSignOut(dependencies: Dependencies): PersonSignOut {
     async ask(ctx, place) {
       const session = browserSession.current(ctx);
       if (session === undefined) return signedOut(ctx, place, ownHeaders);
-      if (ctx.get('sec-fetch-site') === 'same-origin') return end(ctx, place, session);
-      await sendQuestion(ctx, place, session, connection.endSessionOrigins(place.tenant.oidc), ownHeaders);
+      const isLinkOfOurs = ctx.get('sec-fetch-site') === 'same-origin' && isNavigation(ctx) && !ctx.get('sec-purpose');
+      if (isLinkOfOurs) return end(ctx, place, session);
+      await sendQuestion(ctx, place, session, ownHeaders);
     },
 
     async signOut(ctx, place, form) {
@@ -79,7 +78,6 @@ export function createPersonSignOut(dependencies: Dependencies): PersonSignOut {
         throw new GatewayFailure('request_invalid', { reason: 'sign_out_not_from_here' });
       const session = browserSession.current(ctx);
       if (session === undefined) {
-        ownHeaders(ctx);
         return seeOther(ctx, urls.signOut(tenant, site));
       }
       const chosen = form.get('session');
@@ -91,20 +89,14 @@ export function createPersonSignOut(dependencies: Dependencies): PersonSignOut {
   };
 }
 
-async function sendQuestion(
-  ctx: Context,
-  place: Place,
-  { record }: Session,
-  formTargets: readonly string[],
-  ownHeaders: OwnHeaders,
-): Promise<void> {
+async function sendQuestion(ctx: Context, place: Place, { record }: Session, ownHeaders: OwnHeaders): Promise<void> {
   const { tenant, site } = place;
   const content = html`<p>You are signed in to ${tenant.name} as <strong>${record.name ?? record.sub}</strong>.</p>
 <div class="actions">
 <form method="post" action="${urls.signOut(tenant, site)}"><button class="button">Sign out</button></form>
 <a class="button quiet" href="${urls.home(site)}">Stay signed in</a>
 </div>`;
-  await sendPage(ctx, { title: 'Sign out?', content, tenant, formTargets }, ownHeaders);
+  await sendPage(ctx, { title: 'Sign out?', content, tenant, formLeadsOn: true }, ownHeaders);
 }
 
 /** Nobody is signed in: said here, or where the tenant's file says; never by signing in again. */
@@ -112,7 +104,6 @@ async function signedOut(ctx: Context, place: Place, ownHeaders: OwnHeaders): Pr
   const { tenant, site } = place;
   const elsewhere = tenant.signOut.post_logout_redirect;
   if (elsewhere !== null) {
-    ownHeaders(ctx);
     return seeOther(ctx, elsewhere);
   }
   const content = html`<p>You are signed out of ${tenant.name}.</p>

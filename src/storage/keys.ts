@@ -4,11 +4,11 @@
  *
  * | key | holds | lives |
  * | --- | --- | --- |
- * | `gatehouse:{tenant}:session:<digest of the id>` | the session record (sessions/record.ts), JSON | idle limit, anew with each use; never past the absolute limit |
+ * | `gatehouse:{tenant}:session:<digest of the id>` | the session record (sessions/record.ts), JSON | idle limit, anew with each use; past the absolute limit it counts for nothing |
  * | `gatehouse:{tenant}:hint:<digest of the id>` | the session's ID token, sealed, for the IdP (sessions/hint.ts) | until the session's absolute limit |
  * | `gatehouse:{tenant}:person:<digest of issuer and sub>` | a set: digests of this person's sessions | until the last of them must end |
  * | `gatehouse:{tenant}:sid:<digest of issuer and sid>` | a set: digests of the sessions of one session at the IdP | the same |
- * | `gatehouse:{tenant}:ended:<person or sid>:<digest>` | when the IdP said that it ended, seconds by its clock | 15 minutes, longer than a token that was asked for before can come in |
+ * | `gatehouse:{tenant}:ended:<person or sid>:<digest>` | when the IdP says that it ended, seconds by its clock, and when that came in, ms by ours | 15 minutes, longer than a token that was asked for before can come in |
  * | `gatehouse:{tenant}:logout:<digest of the jti>` | `1`: this logout token has been obeyed | until it expires, a day at most |
  * | `gatehouse:{tenant}:renewal:<digest of the id>` | `1`: the identity is being asked for again | the tenant's `session.renew` |
  * | `gatehouse:{tenant}:attempt:<attempt id>` | `1`: this attempt was answered | until the attempt would have expired |

@@ -9,6 +9,7 @@ import { type Store, StoreUnavailable } from './store.ts';
 /** A healthy Redis answers in well under a millisecond; a person should see an error page rather than wait. */
 const COMMAND_TIMEOUT_MS = 250;
 const CONNECT_TIMEOUT_MS = 2_000;
+const SILENCE_MAX_MS = 2_000;
 const RECONNECT_MAX_MS = 1_000;
 
 /** Scripts run as one step. */
@@ -35,11 +36,19 @@ export function createRedisStore(url: Secret, onError: (error: Error) => void): 
     connectionName: 'gatehouse',
   });
   redis.on('error', onError);
+  let answeredAt = performance.now();
 
   async function answer<T>(command: Promise<T>): Promise<T> {
     try {
-      return await command;
+      const reply = await command;
+      answeredAt = performance.now();
+      return reply;
     } catch (error) {
+      // a connection that the network forgot is never told so: after some silence a new one is tried
+      if (redis.status === 'ready' && performance.now() - answeredAt > SILENCE_MAX_MS) {
+        answeredAt = performance.now();
+        redis.disconnect(true);
+      }
       throw new StoreUnavailable(error);
     }
   }

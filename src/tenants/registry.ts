@@ -5,13 +5,17 @@
 import type { TenantFile } from '../config/tenant-file.ts';
 import { createTenant, type Site, sitesOf, type Tenant } from './tenant.ts';
 
+/** First segments that the gateway answers itself, on every host. */
+export const GATEWAY_SEGMENTS: ReadonlySet<string> = new Set(['SSO', 'livez', 'readyz']);
+
 export type Place = { readonly tenant: Tenant; readonly site: Site };
 
 export type Registry = {
   /** By the id of a protocol URL, exactly. On a tenant's own host no other tenant exists. */
   readonly byId: (id: string, host: string) => Place | undefined;
   /**
-   * By the first segment of a path, percent-decoded, whatever its case; on a tenant's own host every path is its own.
+   * By the first segment of a path as it was sent: decoded once, whatever its case; on a tenant's own host every path is
+   * its own, but the gateway's.
    */
   readonly byPath: (segment: string, host: string) => Place | undefined;
   readonly tenants: () => readonly Tenant[];
@@ -40,7 +44,7 @@ export function createRegistry(publicUrl: URL): Registry {
 
   return {
     byId: (id, host) => place(snapshot.byId.get(id), host),
-    byPath: (segment, host) => place(snapshot.byHost.get(host) ?? snapshot.bySlug.get(segment.toLowerCase()), host),
+    byPath: (segment, host) => place(snapshot.byHost.get(host) ?? snapshot.bySlug.get(slugOf(segment)), host),
     tenants: () => [...snapshot.byId.values()],
     replace(files) {
       const next = new Map<TenantFile, Tenant>();
@@ -54,4 +58,13 @@ export function createRegistry(publicUrl: URL): Registry {
       };
     },
   };
+}
+
+/** What a path's first segment stands for; an empty text, which is nobody's slug, for one that is not percent-encoded UTF-8. */
+export function slugOf(segment: string): string {
+  try {
+    return decodeURIComponent(segment).toLowerCase();
+  } catch {
+    return '';
+  }
 }

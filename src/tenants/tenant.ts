@@ -1,6 +1,6 @@
 /**
  * A tenant, frozen and ready to serve: its file, with everything worked out that requests need. The addresses are built
- * from PUBLIC_URL and the tenant's own hosts, never from a request (lessons.md 1.12).
+ * from PUBLIC_URL and the tenant's own hosts, never from a request.
  */
 import type { OidcConfig, TenantFile } from '../config/tenant-file.ts';
 import { createGroupTable, type GroupTable } from '../identity/groups.ts';

@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseNetworks } from '../../src/config/networks.ts';
 import { mayConnect } from '../../src/connections/oidc/outbound.ts';
@@ -84,7 +85,8 @@ describe('every answer of our own', () => {
           'content-security-policy': expect.stringContaining("default-src 'none'"),
           'x-request-id': expect.any(String),
         });
-        expect(reply.headers['content-security-policy']).not.toMatch(/unsafe|\*|https?:/);
+        expect(reply.headers['content-security-policy']).not.toMatch(/unsafe|\*/);
+        expect(String(reply.headers['content-security-policy']).replace(/form-action[^;]*/, '')).not.toMatch(/https?:/);
         expect(reply.text).not.toMatch(/(?:src|href)="(?:https?:)?\/\/(?!127\.0\.0\.1)/);
       }
   });
@@ -163,6 +165,31 @@ describe('secrets', () => {
   });
 });
 
+describe('a request that is no HTTP', () => {
+  const exchange = (bytes: string) =>
+    new Promise<string>((resolve, reject) => {
+      const { hostname, port } = new URL(house.gateway.url);
+      const socket = connect(Number(port), hostname, () => socket.write(bytes));
+      let answer = '';
+      socket.on('data', (chunk) => {
+        answer += chunk;
+      });
+      socket.on('close', () => resolve(answer)).on('error', reject);
+    });
+
+  it.each([
+    [`GET /${'x'.repeat(70_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, '413', 'request_too_large'],
+    [`GET / HTTP/1.1\r\nHost: x\r\nCookie: ${'x'.repeat(70_000)}\r\n\r\n`, '413', 'request_too_large'],
+    ['nonsense\r\n\r\n', '400', 'request_invalid'],
+    ['GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n', '400', 'request_invalid'],
+  ])('is refused in our own form: %#', async (bytes, status, code) => {
+    const answer = await exchange(bytes);
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(answer).toContain(`"error":"${code}"`);
+    expect(answer).toContain('Cache-Control: no-store');
+  });
+});
+
 describe('crafted cookies (CVE-2026-25748, CVE-2024-24814)', () => {
   it.each([
     '__Host-gatehouse-session-acme',
@@ -184,6 +211,26 @@ describe('crafted cookies (CVE-2026-25748, CVE-2024-24814)', () => {
     const reply = await house.visitor().post(ACME_CALLBACK, { id_token: 'x', state: 'y' }, { cookie });
     expect(reply.status).toBe(303);
     expect(await sessionOf(house.visitor())).toBeUndefined();
+  });
+
+  it('cannot smuggle a session in another cookie’s value (a neighbour on the same host writes that)', async () => {
+    const attacker = house.visitor();
+    await signIn(house, attacker);
+    const name = '__Host-gatehouse-session-acme';
+    const id = attacker.cookies.get(name);
+    for (const cookie of [`foo=a ${name}=${id}`, `foo=a  ${name}=${id}; b=c`, `x${name}=${id}`, `foo="; ${name}=x"`])
+      expect((await house.visitor().send('/SSO/Session/acme', { headers: { cookie } })).status).toBe(401);
+    for (const cookie of [`${name}=${id}`, `a=b; ${name}=${id}`, `a=b;${name}=${id};c=d`])
+      expect((await house.visitor().send('/SSO/Session/acme', { headers: { cookie } })).status).toBe(200);
+  });
+
+  it('HEAD and OPTIONS start no sign-in', async () => {
+    for (const method of ['HEAD', 'OPTIONS'])
+      for (const path of ['/AcmeCorp', '/SSO/Account/acme']) {
+        const reply = await house.visitor().go(path, { method });
+        expect(reply.setCookies).toEqual([]);
+        expect(reply.status).not.toBe(303);
+      }
   });
 });
 

@@ -99,10 +99,23 @@ describe('a person in a browser', () => {
     expect(await page.textContent('h1')).toBe('Ada Admin');
   });
 
-  it('signs out: and is gone', async () => {
+  it('whose fragment answer is stale is taken to a new sign-in', async () => {
+    await page.goto(`${house.gateway.url}/SSO/OIDC/globex/Callback#state=stale&id_token=x.y.z`);
+    await page.click('#as-ada');
+    await page.waitForURL(`${house.gateway.url}/globex`);
+    expect(await page.textContent('h1')).toBe('Ada Admin');
+  });
+
+  it('signs out here and at the IdP, and comes back to a page that does not sign in again', async () => {
     await signInAs('ada');
     await page.click('text=Sign out');
+    await page.waitForURL(`${house.idp.issuer}/**`);
+    await page.click('button[name=logout]'); // the provider's own question
     await page.waitForSelector('text=You are signed out');
+    expect(page.url().startsWith(`${house.gateway.url}/SSO/OIDC/acme/SignOut`)).toBe(true);
+    await page.goto(`${house.gateway.url}/AcmeCorp`);
+    await page.waitForSelector('#as-ada'); // the IdP asks who it is: its session is gone too
+    await page.goto(`${house.gateway.url}/SSO/OIDC/acme/SignOut`);
     const reply = await page.request.get(`${house.gateway.url}/SSO/Session/acme`);
     expect(reply.status()).toBe(401);
   });

@@ -47,6 +47,8 @@ describe('the environment', () => {
     ['a proxy that is no address', { TRUSTED_PROXIES: '10.0.0.0/8,nginx' }, ['TRUSTED_PROXIES']],
     ['a network that is too narrow', { TRUSTED_PROXIES: '10.0.0.0/33' }, ['TRUSTED_PROXIES']],
     ['another store', { REDIS_URL: 'http://x' }, ['REDIS_URL']],
+    ['one port for both listeners', { PORT: '9090' }, ['OPS_PORT']],
+    ['a store whose password is not encoded', { REDIS_URL: 'redis://:%zz@h' }, ['REDIS_URL']],
     ['an unknown log level', { LOG_LEVEL: 'loud' }, ['LOG_LEVEL']],
     [
       'many things',

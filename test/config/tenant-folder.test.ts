@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -211,18 +212,67 @@ describe('the folder', () => {
       `${GOOD.replace('id: acme', 'id: bbb').replace('AcmeCorp', 'bbb')}hosts: [login.acme.example]\n`,
     );
     await write('acme.yml', GOOD.replace('AcmeCorp', 'another'));
-    expect(kinds(await folder.scan())).toEqual(['refused aaa', 'refused acme', 'refused bbb']);
+    expect(kinds(await folder.scan()).sort()).toEqual(['refused aaa', 'refused acme', 'refused bbb']);
     await rm(join(dir, 'tenants', 'acme.yaml'));
     expect(kinds(await folder.scan()).sort()).toEqual(['added aaa', 'added acme', 'added bbb', 'removed acme']);
   });
 
-  it('does without being there, and looks at YAML files only', async () => {
+  it('looks at YAML files only', async () => {
     await write('.hidden.yaml', 'x');
     await write('README.md', 'x');
     await write('acme.yaml.bak', 'x');
     expect(await folderOf().scan()).toEqual([]);
-    expect(
-      await createTenantFolder({ configDir: '/no/such', environment: {}, production: false, publicHost: '' }).scan(),
-    ).toEqual([]);
+  });
+
+  it('that cannot be listed for a while takes no tenant away', async () => {
+    const folder = folderOf();
+    await write('acme.yaml', GOOD);
+    await folder.scan();
+    await rename(join(dir, 'tenants'), join(dir, 'elsewhere'));
+    await expect(folder.scan()).rejects.toThrow('ENOENT');
+    expect(folder.files()).toHaveLength(1);
+    await rename(join(dir, 'elsewhere'), join(dir, 'tenants'));
+    expect(await folder.scan()).toEqual([]);
+  });
+
+  it('lets two tenants swap their slugs, and says a clash once', async () => {
+    const folder = folderOf();
+    const named = (id: string, slug: string) =>
+      write(`${id}.yaml`, GOOD.replace('id: acme', `id: ${id}`).replace('AcmeCorp', slug));
+    await named('aaa', 'one');
+    await named('bbb', 'two');
+    await folder.scan();
+    await named('aaa', 'two');
+    expect(kinds(await folder.scan())).toEqual(['refused aaa']);
+    expect(await folder.scan()).toEqual([]);
+    await named('bbb', 'one');
+    expect(kinds(await folder.scan())).toEqual(['changed aaa', 'changed bbb']);
+    expect(folder.files().map(({ id, slug }) => `${id} ${slug}`)).toEqual(['aaa two', 'bbb one']);
+  });
+
+  it('is not stopped by a file that contains itself, or that is none', async () => {
+    await write('loop.yaml', 'id: loop\ngroups: &a [*a]\n');
+    await mkdir(join(dir, 'tenants', 'folder.yaml'));
+    execFileSync('mkfifo', [join(dir, 'tenants', 'pipe.yaml')]);
+    await write('acme.yaml', GOOD);
+    expect(kinds(await folderOf().scan()).sort()).toEqual([
+      'added acme',
+      'refused folder',
+      'refused loop',
+      'refused pipe',
+    ]);
+  });
+
+  it('sees a change that came while it was reading', async () => {
+    const folder = folderOf();
+    for (let round = 0; round < 20; round++) {
+      const before = write('acme.yaml', `${GOOD}name: before ${round}\n`);
+      const scanning = folder.scan();
+      await before;
+      await write('acme.yaml', `${GOOD}name: after ${round}\n`);
+      await scanning;
+      await folder.scan();
+      expect(folder.files()[0]?.name).toBe(`after ${round}`);
+    }
   });
 });

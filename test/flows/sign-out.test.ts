@@ -31,8 +31,16 @@ describe('a person signs out', () => {
   it('at once by a link of the app itself', async () => {
     const visitor = house.visitor();
     await signIn(house, visitor);
+    for (const notALink of [
+      { 'sec-fetch-dest': 'image', 'sec-fetch-mode': 'no-cors' },
+      { 'sec-purpose': 'prefetch' },
+    ]) {
+      await visitor.go(SIGN_OUT, { headers: { 'sec-fetch-site': 'same-origin', ...notALink } });
+      expect(await sessionOf(visitor)).toBeDefined();
+    }
     const reply = await visitor.go(SIGN_OUT, { headers: { 'sec-fetch-site': 'same-origin' } });
-    expect(reply.text).toContain('You are signed out');
+    expect(reply.location).toBe(`${house.gateway.url}${SIGN_OUT}`);
+    expect((await visitor.go(reply.location)).text).toContain('You are signed out');
     expect(await sessionOf(visitor)).toBeUndefined();
   });
 

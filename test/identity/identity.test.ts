@@ -8,10 +8,13 @@ const CLAIMS = { sub: 'ada', email: 'ada@acme.example', name: 'Ada', roles: ['a'
 
 function read(change: Record<string, unknown>, rules: Partial<ClaimRules> = {}) {
   const claims = JSON.parse(JSON.stringify({ ...CLAIMS, ...change }));
-  return readPerson(verifiedClaims({ connection: 'oidc', issuer: 'https://idp.example', claims, idToken: '', issuedAtSeconds: 0 }), {
-    ...RULES,
-    ...rules,
-  });
+  return readPerson(
+    verifiedClaims({ connection: 'oidc', issuer: 'https://idp.example', claims, idToken: '', issuedAtSeconds: 0 }),
+    {
+      ...RULES,
+      ...rules,
+    },
+  );
 }
 
 function refusals(change: Record<string, unknown>, rules: Partial<ClaimRules> = {}): string[] {

@@ -35,7 +35,7 @@ export function parseAnswer({ method, sent, beside, crossSite }: Sent): Result<A
   const parameters = new Map<string, string>();
   let count = 0;
   for (const [name, value] of sent) {
-    // which of two would count is anybody's guess, and libraries guess differently (requirements.md L2)
+    // which of two would count is anybody's guess, and libraries guess differently
     if (parameters.has(name)) return refuse('parameter_doubled', { name: name.slice(0, 32) });
     if (++count > PARAMETERS_MAX) return refuse('parameters_too_many');
     parameters.set(name, value);
@@ -72,7 +72,7 @@ function isModeOf({ mode, crossSite }: Answer, expected: ResponseMode): boolean 
 /** An error of the IdP, for the log: its code, and its description cut short. */
 export function refuseIdpError(parameters: ReadonlyMap<string, string>): Result<never> {
   return refuse('idp_error', {
-    error: (parameters.get('error') ?? '').slice(0, 64),
+    idp_error: (parameters.get('error') ?? '').slice(0, 64),
     description: (parameters.get('error_description') ?? '').slice(0, 256),
   });
 }

@@ -42,8 +42,6 @@ export type OidcConnection = {
   readonly verifyLogout: (config: OidcConfig, logoutToken: string) => Promise<Result<LogoutOrder>>;
   /** Where the IdP ends its own session; `undefined`: it has no such place, or cannot be reached. */
   readonly endSessionUrl: (config: OidcConfig, options: EndSessionOptions) => Promise<string | undefined>;
-  /** Origins to which a form of ours may lead when it signs somebody out, as far as is known without waiting. */
-  readonly endSessionOrigins: (config: OidcConfig) => readonly string[];
 };
 
 export function createOidcConnection(providers: Providers, clock: Clock): OidcConnection {
@@ -91,11 +89,6 @@ export function createOidcConnection(providers: Providers, clock: Clock): OidcCo
       };
       if (options.idTokenHint !== undefined) parameters.id_token_hint = options.idTokenHint;
       return client.buildEndSessionUrl(configure(config, metadata), parameters).href;
-    },
-
-    endSessionOrigins(config) {
-      const known = providers.of(config).peek()?.end_session_endpoint;
-      return [config.issuer, known ?? config.issuer].map((url) => new URL(url).origin);
     },
   };
 }

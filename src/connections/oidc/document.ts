@@ -8,6 +8,8 @@ import type { Clock } from '../../kernel/clock.ts';
 const FRESH_MS = 10 * 60_000;
 /** How long it may stand in while the IdP is down. A withdrawn key must not live for ever. */
 const STALE_MS = 24 * 3_600_000;
+/** Who has an old one to use waits no longer than this for the new one. */
+const PATIENCE_MS = 1_000;
 /** After a failure the old one is used at once for so long: nobody waits for an IdP that is known to hang. */
 const REST_MS = 15_000;
 
@@ -16,8 +18,6 @@ export type KeptDocument<T> = {
   readonly get: () => Promise<T>;
   /** Asks the IdP now, whatever is kept; at most one fetch at a time. Throws what the fetch threw. */
   readonly refresh: () => Promise<T>;
-  /** What is kept, however old, without waiting for anything. */
-  readonly peek: () => T | undefined;
 };
 
 /** @param onStale told when an old document stands in for one that could not be fetched */
@@ -44,7 +44,6 @@ export function keepDocument<T>(
 
   return {
     refresh,
-    peek: () => kept?.value,
     async get() {
       const nowMs = clock.nowMs();
       const ageMs = kept === undefined ? Number.POSITIVE_INFINITY : nowMs - kept.fetchedAtMs;
@@ -52,7 +51,7 @@ export function keepDocument<T>(
       const usable = kept !== undefined && ageMs < STALE_MS ? kept : undefined;
       if (usable !== undefined && nowMs - failedAtMs < REST_MS) return usable.value;
       try {
-        return await refresh();
+        return await (usable === undefined ? refresh() : within(PATIENCE_MS, refresh()));
       } catch (error) {
         failedAtMs = nowMs;
         if (usable === undefined) throw error;
@@ -61,4 +60,14 @@ export function keepDocument<T>(
       }
     },
   };
+}
+
+/** The answer, if it comes in time; it is not given up on, others may still want it. */
+async function within<T>(limitMs: number, answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('did not answer in time')), limitMs);
+  });
+  answer.catch(() => {}); // who lost the race is heard by nobody
+  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }

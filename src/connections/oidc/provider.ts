@@ -27,8 +27,6 @@ export type ProviderMetadata = {
 export type Provider = {
   /** Throws `idp_unavailable` when it cannot be had. */
   readonly metadata: () => Promise<ProviderMetadata>;
-  /** The metadata if they are at hand. */
-  readonly peek: () => ProviderMetadata | undefined;
   readonly keys: KeySource;
 };
 
@@ -70,7 +68,6 @@ function createProvider(config: OidcConfig, url: string, outbound: Outbound, clo
   );
   return {
     metadata: () => reach(discovery.get),
-    peek: discovery.peek,
     keys: createKeySource({ ...jwks, get: () => reach(jwks.get) }, clock),
   };
 }
