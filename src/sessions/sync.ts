@@ -21,8 +21,8 @@ export type IdpOrder = {
 };
 
 export type PersonSessions = {
-  /** Puts the groups of a person into all their live sessions. */
-  readonly applyGroups: (tenant: Tenant, person: PersonNow) => Promise<void>;
+  /** Puts the groups of a person into all their live sessions. @param before what one of them had, that has changed already */
+  readonly applyGroups: (tenant: Tenant, person: PersonNow, before?: readonly string[]) => Promise<void>;
   /** Ends all sessions of a person, whose groups came by tokens no later than this. @returns how many */
   readonly endAll: (
     tenant: Tenant,
@@ -50,16 +50,18 @@ export function createPersonSessions(
   }
 
   return {
-    async applyGroups(tenant, person) {
+    async applyGroups(tenant, person, before = []) {
       const found = await sessions.ofSubject(tenant, { kind: 'person', issuer: person.issuer, value: person.sub });
       const latest = found.reduce<PersonNow>(
         (now, { record }) => (record.groups_iat > now.groups_iat ? record : now),
         person,
       );
-      for (const { idDigest } of found) {
-        const changed = await sessions.change(tenant, idDigest, (record) => withGroups(record, latest));
-        if (changed !== undefined) announce(tenant, changed.before, changed.after);
-      }
+      const changes = await Promise.all(
+        found.map(({ idDigest }) => sessions.change(tenant, idDigest, (record) => withGroups(record, latest))),
+      );
+      const changed = changes.filter((change) => change !== undefined && change.before !== change.after);
+      const had = new Set([...before, ...changed.flatMap((change) => change?.before.groups ?? [])]);
+      announce(tenant, latest, [...had]);
     },
     async endAll(tenant, { issuer, sub }, reason, byTokensUntil = Number.POSITIVE_INFINITY) {
       const found = await sessions.ofSubject(tenant, { kind: 'person', issuer, value: sub });
@@ -87,11 +89,10 @@ export function createPersonSessions(
     },
   };
 
-  function announce(tenant: Tenant, before: SessionRecord, after: SessionRecord): void {
-    const added = after.groups.filter((group) => !before.groups.includes(group));
-    const removed = before.groups.filter((group) => !after.groups.includes(group));
-    if (added.length + removed.length > 0)
-      audit('groups.changed', { tenant: tenant.id, sub: after.sub, added, removed });
+  function announce(tenant: Tenant, { sub, groups }: PersonNow, had: readonly string[]): void {
+    const removed = had.filter((group) => !groups.includes(group));
+    const added = had.length === 0 ? [] : groups.filter((group) => !had.includes(group));
+    if (added.length + removed.length > 0) audit('groups.changed', { tenant: tenant.id, sub, added, removed });
   }
 }
 

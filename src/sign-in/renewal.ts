@@ -97,7 +97,7 @@ export function createRenewal(dependencies: Dependencies): Renewal {
       return false;
     }
     await hints.keep(tenant, idDigest, verified.idToken, changed.after.expires_at_ms - clock.nowMs());
-    await personSessions.applyGroups(tenant, changed.after);
+    await personSessions.applyGroups(tenant, changed.after, changed.before.groups);
     return true;
   }
 

@@ -1,0 +1,66 @@
+/** Two gateways over one Redis, each by a connection that can be cut, serving the same two tenants. */
+import { type Adversary, openAdversary } from './adversary.ts';
+import { type CutProxy, openCutProxy } from './cut-proxy.ts';
+import { openGateway, type TenantYaml, type TestGateway } from './gateway.ts';
+import { acmeYaml, globexYaml, type House } from './house.ts';
+import { openRedis, type RedisServer } from './redis.ts';
+import { Visitor } from './visitor.ts';
+
+export type Replica = { readonly house: House; readonly line: CutProxy };
+export type Replicas = {
+  readonly one: Replica;
+  readonly two: Replica;
+  readonly redis: RedisServer;
+  readonly acme: Adversary;
+  /** the same browser at the other replica, as a balancer would send it */
+  readonly at: (replica: Replica, visitor: Visitor) => Visitor;
+  readonly close: () => Promise<void>;
+};
+
+const KEYS = 'a-key-that-both-replicas-know-of-32-bytes';
+
+export async function openReplicas(acmeMore: TenantYaml = {}, acmeOidc: TenantYaml = {}): Promise<Replicas> {
+  const [redis, acme, globex] = await Promise.all([openRedis(), openAdversary(), openAdversary()]);
+  const tenants = [acmeYaml(acme, acmeMore, acmeOidc), globexYaml(globex)];
+  const open = async (publicUrl?: string): Promise<Replica & { gateway: TestGateway }> => {
+    const line = await openCutProxy(redis.port);
+    const environment = { REDIS_URL: line.url, COOKIE_KEYS: KEYS, ...(publicUrl ? { PUBLIC_URL: publicUrl } : {}) };
+    const gateway = await openGateway({ tenants, environment });
+    const house: House = {
+      gateway,
+      acme,
+      globex,
+      visitor: () => new Visitor(gateway.url),
+      close: () => gateway.close(),
+    };
+    await untilReady(gateway);
+    return { house, line, gateway };
+  };
+  const one = await open();
+  const two = await open(one.gateway.url);
+  return {
+    one,
+    two,
+    redis,
+    acme,
+    at(replica, visitor) {
+      const there = replica.house.visitor();
+      for (const [name, value] of visitor.cookies) there.cookies.set(name, value);
+      return there;
+    },
+    async close() {
+      await Promise.all([one.gateway.close(), two.gateway.close()]);
+      await Promise.all([one.line.close(), two.line.close(), acme.stop(), globex.stop()]);
+      await redis.stop();
+    },
+  };
+}
+
+export async function untilReady(gateway: TestGateway): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    const reply = await new Visitor(gateway.url).send('/readyz');
+    if (reply.status === 200) return;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error('the gateway did not get ready');
+}
