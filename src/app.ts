@@ -73,7 +73,6 @@ export function createApp(parts: Parts): Koa<RequestState> {
   const renewal = createRenewal({
     store,
     sessions,
-    index,
     hints,
     personSessions,
     startSignIn,

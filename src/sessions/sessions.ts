@@ -30,6 +30,8 @@ export type FreshSession = {
   /** when the sign-in was begun here, ms */
   readonly begunAtMs: number;
 };
+export type Change = (record: SessionRecord) => SessionRecord;
+export type Changed = { readonly before: SessionRecord; readonly after: SessionRecord };
 /** Why a session ended, for the log. */
 export type EndReason =
   | 'signed_out'
@@ -53,11 +55,14 @@ export type Sessions = {
    * Changes a record that is still there, whoever else does too. @returns the record before and after; `undefined` when the
    * session is gone, which wins over any change
    */
-  readonly change: (
+  readonly change: (tenant: Tenant, idDigest: string, change: Change) => Promise<Changed | undefined>;
+  /** As `change`, on the strength of a new token: refused like a new session when the IdP ended what it stands on. */
+  readonly renew: (
     tenant: Tenant,
     idDigest: string,
-    change: (record: SessionRecord) => SessionRecord,
-  ) => Promise<{ readonly before: SessionRecord; readonly after: SessionRecord } | undefined>;
+    proof: Pick<FreshSession, 'idToken' | 'begunAtMs'>,
+    change: Change,
+  ) => Promise<Changed | undefined>;
   /** Ends it everywhere. @returns what it was, for one of any number of callers */
   readonly end: (tenant: Tenant, idDigest: string, reason: EndReason) => Promise<SessionRecord | undefined>;
   /** Worked out from the lifetime that is left: each use renews it. */
@@ -95,6 +100,18 @@ export function createSessions({ store, index, hints, clock, audit }: Dependenci
     return record;
   }
 
+  async function change(tenant: Tenant, idDigest: string, apply: Change): Promise<Changed | undefined> {
+    const key = keys.session(tenant.id, idDigest);
+    for (let tries = 0; tries < CHANGE_TRIES; tries++) {
+      const stored = await store.get(key);
+      const before = stored === undefined ? undefined : parseRecord(stored, tenant, clock.nowMs());
+      if (stored === undefined || before === undefined) return undefined;
+      const after = apply(before);
+      if (after === before || (await store.replaceIf(key, stored, JSON.stringify(after)))) return { before, after };
+    }
+    throw new Error('a session record changes all the time');
+  }
+
   return {
     findById,
     peek: read,
@@ -117,16 +134,19 @@ export function createSessions({ store, index, hints, clock, audit }: Dependenci
       await end(tenant, idDigest, 'ended_by_idp');
       return refuse('ended_meanwhile');
     },
-    async change(tenant, idDigest, change) {
-      const key = keys.session(tenant.id, idDigest);
-      for (let tries = 0; tries < CHANGE_TRIES; tries++) {
-        const stored = await store.get(key);
-        const before = stored === undefined ? undefined : parseRecord(stored, tenant, clock.nowMs());
-        if (stored === undefined || before === undefined) return undefined;
-        const after = change(before);
-        if (after === before || (await store.replaceIf(key, stored, JSON.stringify(after)))) return { before, after };
+    change,
+    async renew(tenant, idDigest, { idToken, begunAtMs }, renewed) {
+      const current = await read(tenant, idDigest);
+      if (current === undefined) return undefined;
+      await index.add(tenant, idDigest, renewed(current.record), clock.nowMs()); // before the marks are looked at
+      const changed = await change(tenant, idDigest, renewed);
+      if (changed === undefined) return undefined;
+      if (await index.isEnded(tenant, changed.after, begunAtMs)) {
+        await end(tenant, idDigest, 'ended_by_idp');
+        return undefined;
       }
-      throw new Error('a session record changes all the time');
+      await hints.keep(tenant, idDigest, idToken, changed.after.expires_at_ms - clock.nowMs());
+      return changed;
     },
     async ofSubject(tenant, subject) {
       const digests = await index.find(tenant, subject, clock.nowMs());

@@ -17,7 +17,6 @@ import { failureOf, type Refusal } from '../kernel/refusal.ts';
 import type { Result } from '../kernel/result.ts';
 import type { Hints } from '../sessions/hint.ts';
 import type { SessionRecord } from '../sessions/record.ts';
-import type { SessionIndex } from '../sessions/session-index.ts';
 import type { EndReason, Session, Sessions } from '../sessions/sessions.ts';
 import type { PersonSessions } from '../sessions/sync.ts';
 import { keys } from '../storage/keys.ts';
@@ -48,7 +47,6 @@ export type Renewal = {
 type Dependencies = {
   readonly store: Store;
   readonly sessions: Sessions;
-  readonly index: SessionIndex;
   readonly hints: Hints;
   readonly personSessions: PersonSessions;
   readonly startSignIn: StartSignIn;
@@ -57,7 +55,7 @@ type Dependencies = {
 };
 
 export function createRenewal(dependencies: Dependencies): Renewal {
-  const { store, sessions, index, hints, personSessions, startSignIn, audit, clock } = dependencies;
+  const { store, sessions, hints, personSessions, startSignIn, audit, clock } = dependencies;
 
   function failed(ctx: Context, place: Place, reason: string, ended: boolean): void {
     const { requestId, client } = ctx.state;
@@ -87,16 +85,9 @@ export function createRenewal(dependencies: Dependencies): Renewal {
       groups_iat: verified.issuedAtSeconds,
       renewed_at_ms: clock.nowMs(),
     });
-    const current = await sessions.peek(tenant, idDigest);
-    if (current === undefined) return false;
-    await index.add(tenant, idDigest, renewed(current.record), clock.nowMs()); // before the marks are looked at
-    const changed = await sessions.change(tenant, idDigest, renewed);
+    const proof = { idToken: verified.idToken, begunAtMs: attempt.startedAtMs };
+    const changed = await sessions.renew(tenant, idDigest, proof, renewed);
     if (changed === undefined) return false;
-    if (await index.isEnded(tenant, changed.after, attempt.startedAtMs)) {
-      await sessions.end(tenant, idDigest, 'ended_by_idp');
-      return false;
-    }
-    await hints.keep(tenant, idDigest, verified.idToken, changed.after.expires_at_ms - clock.nowMs());
     await personSessions.applyGroups(tenant, changed.after, changed.before.groups);
     return true;
   }
