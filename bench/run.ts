@@ -2,11 +2,17 @@
  * `npm run bench`: how fast, always as a ratio to something that is measured in the same run on the same machine. Needs
  * `redis-server` and `wrk`. Nothing here is a test: figures depend on the machine, ratios less so.
  */
+import { benchLogout } from './logout.ts';
 import { benchMemory } from './memory.ts';
 import { benchSessionCheck } from './session-check.ts';
 import { benchSignIn } from './sign-in.ts';
 
-const benches = { memory: benchMemory, 'sign-in': benchSignIn, 'session-check': benchSessionCheck };
+const benches = {
+  memory: benchMemory,
+  'sign-in': benchSignIn,
+  'session-check': benchSessionCheck,
+  logout: benchLogout,
+};
 const wanted = process.argv.slice(2);
 for (const [name, bench] of Object.entries(benches)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;

@@ -57,6 +57,9 @@ function createProvider(issuer: string, { people, clients }: IdpOptions): Provid
       client_id: clientId,
       redirect_uris: [...redirectUris],
       post_logout_redirect_uris: [...signOutUris],
+      ...(signOutUris[0] === undefined
+        ? {}
+        : { backchannel_logout_uri: signOutUris[0], backchannel_logout_session_required: true }),
       response_types: ['id_token'],
       grant_types: ['implicit'],
       token_endpoint_auth_method: 'none',
@@ -65,7 +68,13 @@ function createProvider(issuer: string, { people, clients }: IdpOptions): Provid
     scopes: ['openid', 'profile', 'email'],
     claims: { openid: ['sub', ...CLAIMS] },
     conformIdTokenClaims: false,
-    features: { devInteractions: { enabled: false } },
+    features: { devInteractions: { enabled: false }, backchannelLogout: { enabled: true } },
+    // its own dispatcher keeps away from loopback addresses, where the demo lives
+    fetch: (url, options) => {
+      const own = { ...options };
+      Reflect.deleteProperty(own, 'dispatcher');
+      return fetch(url, own);
+    },
     interactions: { url: (_ctx, interaction) => `/sign-in/${interaction.uid}` },
     findAccount: (_ctx, sub) => {
       const person = people.find((candidate) => candidate.sub === sub);

@@ -20,6 +20,7 @@ import { createAccessLog } from './ops/access-log.ts';
 import type { Health } from './ops/health.ts';
 import type { Logger } from './ops/log.ts';
 import { createHints } from './sessions/hint.ts';
+import { createKnownGroups } from './sessions/known-groups.ts';
 import { createBrowserSession } from './sessions/koa-session.ts';
 import { createSessionIndex } from './sessions/session-index.ts';
 import { createSessions } from './sessions/sessions.ts';
@@ -63,7 +64,7 @@ export function createApp(parts: Parts): Koa<RequestState> {
   const index = createSessionIndex(store);
   const hints = createHints(store, parts.hintSealer);
   const sessions = createSessions({ store, index, hints, clock, audit });
-  const personSessions = createPersonSessions(sessions, index, clock, audit);
+  const personSessions = createPersonSessions(sessions, index, createKnownGroups(store), clock, audit);
   const browserSession = createBrowserSession(app, sessions);
   const attempts = createAttempts(parts.attemptSealer, store, clock);
   const { connection } = parts;

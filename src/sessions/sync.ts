@@ -6,6 +6,7 @@
 import type { Clock } from '../kernel/clock.ts';
 import type { Audit } from '../kernel/events.ts';
 import type { Tenant } from '../tenants/tenant.ts';
+import type { GroupsNow, KnownGroups } from './known-groups.ts';
 import type { SessionRecord } from './record.ts';
 import type { SessionIndex, Subject } from './session-index.ts';
 import type { EndReason, Session, Sessions } from './sessions.ts';
@@ -41,6 +42,7 @@ export type ListedSession = Session & { readonly lastUsedAtMs: number };
 export function createPersonSessions(
   sessions: Sessions,
   index: Pick<SessionIndex, 'markEnded'>,
+  known: KnownGroups,
   clock: Clock,
   audit: Audit,
 ): PersonSessions {
@@ -51,20 +53,17 @@ export function createPersonSessions(
 
   return {
     async applyGroups(tenant, person, before = []) {
-      const found = await sessions.ofSubject(tenant, { kind: 'person', issuer: person.issuer, value: person.sub });
-      const latest = found.reduce<PersonNow>(
-        (now, { record }) => (record.groups_iat > now.groups_iat ? record : now),
-        person,
-      );
+      const { latest, isNews } = await known.learn(tenant, person);
+      const found = isNews ? await sessions.ofSubject(tenant, personOf(person)) : [];
       const changes = await Promise.all(
         found.map(({ idDigest }) => sessions.change(tenant, idDigest, (record) => withGroups(record, latest))),
       );
       const changed = changes.filter((change) => change !== undefined && change.before !== change.after);
       const had = new Set([...before, ...changed.flatMap((change) => change?.before.groups ?? [])]);
-      announce(tenant, latest, [...had]);
+      announce(tenant, { ...person, ...latest }, [...had]);
     },
     async endAll(tenant, { issuer, sub }, reason, byTokensUntil = Number.POSITIVE_INFINITY) {
-      const found = await sessions.ofSubject(tenant, { kind: 'person', issuer, value: sub });
+      const found = await sessions.ofSubject(tenant, personOf({ issuer, sub }));
       return endEach(
         tenant,
         found.filter(({ record }) => record.groups_iat <= byTokensUntil),
@@ -72,7 +71,7 @@ export function createPersonSessions(
       );
     },
     async list(tenant, { issuer, sub }) {
-      const found = await sessions.ofSubject(tenant, { kind: 'person', issuer, value: sub });
+      const found = await sessions.ofSubject(tenant, personOf({ issuer, sub }));
       const listed = await Promise.all(
         found.map(async (session) => ({ ...session, lastUsedAtMs: await sessions.lastUsedAtMs(tenant, session) })),
       );
@@ -96,8 +95,12 @@ export function createPersonSessions(
   }
 }
 
+function personOf({ issuer, sub }: Pick<PersonNow, 'issuer' | 'sub'>): Subject {
+  return { kind: 'person', issuer, value: sub };
+}
+
 /** The same record when there is nothing newer to say. */
-function withGroups(record: SessionRecord, { groups, groups_iat }: PersonNow): SessionRecord {
+function withGroups(record: SessionRecord, { groups, groups_iat }: GroupsNow): SessionRecord {
   const same = record.groups.length === groups.length && record.groups.every((group, at) => group === groups[at]);
   return record.groups_iat > groups_iat || same ? record : { ...record, groups: [...groups], groups_iat };
 }

@@ -7,6 +7,7 @@
  * | `gatehouse:{tenant}:session:<digest of the id>` | the session record (sessions/record.ts), JSON | idle limit, anew with each use; past the absolute limit it counts for nothing |
  * | `gatehouse:{tenant}:hint:<digest of the id>` | the session's ID token, sealed, for the IdP (sessions/hint.ts) | until the session's absolute limit |
  * | `gatehouse:{tenant}:person:<digest of issuer and sub>` | a set: digests of this person's sessions | until the last of them must end |
+ * | `gatehouse:{tenant}:groups:<digest of issuer and sub>` | this person's groups and the time of their token, JSON: what all their sessions have | the absolute limit, anew with each sign-in |
  * | `gatehouse:{tenant}:sid:<digest of issuer and sid>` | a set: digests of the sessions of one session at the IdP | the same |
  * | `gatehouse:{tenant}:ended:<person or sid>:<digest>` | when the IdP says that it ended, seconds by its clock, and when that came in, ms by ours | 15 minutes, longer than a token that was asked for before can come in |
  * | `gatehouse:{tenant}:logout:<digest of the jti>` | `1`: this logout token has been obeyed | until it expires, a day at most |
@@ -25,6 +26,7 @@ export const keys = {
   /** `what` is the digest of a person or of a session at the IdP */
   index: (tenant: TenantId, kind: 'person' | 'sid', what: string): string => `${prefix(tenant)}${kind}:${what}`,
   ended: (tenant: TenantId, kind: 'person' | 'sid', what: string): string => `${prefix(tenant)}ended:${kind}:${what}`,
+  groups: (tenant: TenantId, person: string): string => `${prefix(tenant)}groups:${person}`,
   logout: (tenant: TenantId, jtiDigest: string): string => `${prefix(tenant)}logout:${jtiDigest}`,
   renewal: (tenant: TenantId, idDigest: string): string => `${prefix(tenant)}renewal:${idDigest}`,
   attempt: (tenant: TenantId, attemptId: string): string => `${prefix(tenant)}attempt:${attemptId}`,

@@ -25,6 +25,35 @@ describe('an attacker', () => {
     const token = await house.acme.sign(validClaims(house.acme, asked, house.gateway.clock));
     await victim.post(ACME_CALLBACK, { id_token: token, state: asked.state });
     expect(await sessionOf(victim)).toBeUndefined();
+    expect(house.gateway.events('sign_in.restarted').at(-1)).toMatchObject({ reason: 'state_foreign_browser' });
+  });
+
+  it('cannot finish one attempt with the token of another, not even in the same browser', async () => {
+    const visitor = house.visitor();
+    const [one, two] = [await start(visitor), await start(visitor)];
+    expect(one.nonce).not.toBe(two.nonce);
+    const token = await house.acme.sign(validClaims(house.acme, one, house.gateway.clock));
+    expect((await visitor.post(ACME_CALLBACK, { id_token: token, state: two.state })).status).toBe(400);
+    expect(house.gateway.events('sign_in.refused').at(-1)).toMatchObject({ reason: 'nonce_mismatch' });
+  });
+
+  it('cannot plant the browser’s secret, nor foretell a nonce without it', async () => {
+    const visitor = house.visitor();
+    visitor.cookies.set('__Host-gatehouse-attempt-planted', 'known');
+    const asked = await start(visitor);
+    const secrets = [...visitor.cookies].filter(([name]) => name.includes('-attempt-')).map(([, value]) => value);
+    expect(secrets.filter((value) => /^[\w-]{43}$/.test(value))).toHaveLength(1);
+    const other = house.visitor();
+    expect((await start(other)).nonce).not.toBe(asked.nonce);
+  });
+
+  it('gets a cookie that scripts cannot read and that only comes back over TLS or loopback', async () => {
+    const reply = await house.visitor().go('/AcmeCorp');
+    expect(reply.setCookies).toEqual([
+      expect.stringMatching(
+        /^__Host-gatehouse-attempt-\w+=[\w-]{43}; path=\/; expires=[^;]+; samesite=none; secure; httponly$/i,
+      ),
+    ]);
   });
 
   it('cannot use one tenant’s state at another', async () => {

@@ -1,3 +1,5 @@
+import { Readable } from 'node:stream';
+import { request } from 'undici';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ACME_CALLBACK, type Asked, type House, openHouse, sessionOf, start, validClaims } from '../support/house.ts';
 import type { Visitor } from '../support/visitor.ts';
@@ -116,6 +118,16 @@ describe('the callback refuses', () => {
     ],
     ['50,000 parameters', () => form(Array.from({ length: 50_000 }, (_, i) => [`p${i}`, '1'])), 'response_invalid'],
     [
+      '65 parameters',
+      () =>
+        form([
+          ['id_token', token],
+          ['state', asked.state],
+          ...Array.from({ length: 63 }, (_, i): [string, string] => [`p${i}`, '']),
+        ]),
+      'response_invalid',
+    ],
+    [
       'an empty token',
       () =>
         form([
@@ -143,6 +155,15 @@ describe('the callback refuses', () => {
     const reply = await visitor.post(ACME_CALLBACK, { id_token: 'x'.repeat(2_000_000), state: asked.state });
     expect(reply.status).toBe(413);
     expect(reply.text).toContain('request_too_large');
+  });
+
+  it('2 MB in pieces, without a length', async () => {
+    const reply = await request(`${house.gateway.url}${ACME_CALLBACK}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: Readable.from(Array.from({ length: 32 }, () => 'x'.repeat(65_536))),
+    });
+    expect(reply.statusCode).toBe(413);
   });
 
   it.each(['application/json', 'text/plain', 'multipart/form-data; boundary=x'])('%s', async (type) => {

@@ -4,6 +4,7 @@ import { parseNetworks } from '../../src/config/networks.ts';
 import { mayConnect } from '../../src/connections/oidc/outbound.ts';
 import {
   ACME_CALLBACK,
+  acmeYaml,
   type House,
   openHouse,
   sessionOf,
@@ -34,6 +35,16 @@ describe('forwarded headers (CVE-2026-40575, CVE-2023-36456)', () => {
     return at.gateway.events('request').at(-1)?.client;
   };
 
+  it('choose a tenant’s own host only from a trusted proxy', async () => {
+    for (const at of [house, behindProxy]) {
+      const changed = at.gateway.waitFor('tenant.changed');
+      await at.gateway.writeTenant(acmeYaml(at.acme, { hosts: ['login.acme.example'] }));
+      await changed;
+      const reply = await at.visitor().send('/invoices', { headers: { ...headers, accept: 'text/html' } });
+      expect(reply.status).toBe(at === house ? 404 : 303);
+    }
+  });
+
   it('count for nothing from anybody who is no trusted proxy', async () => {
     expect(await clientOf(house, '203.0.113.9')).toBe('127.0.0.1');
     const reply = await house.visitor().go('/AcmeCorp', { headers });
@@ -54,6 +65,25 @@ describe('forwarded headers (CVE-2026-40575, CVE-2023-36456)', () => {
       .go('/AcmeCorp', { headers: { ...headers, 'x-forwarded-host': 'evil.example' } });
     expect(reply.location).not.toContain('evil.example');
     expect(JSON.stringify(reply.headers)).not.toContain('evil.example');
+  });
+});
+
+describe('the policy of a page', () => {
+  it('is this, to the letter', async () => {
+    const reply = await house.visitor().go('/nobody');
+    expect(String(reply.headers['content-security-policy']).replace(/'sha256-[^']+'/g, 'HASH')).toBe(
+      "default-src 'none';base-uri 'none';frame-ancestors 'none';img-src data:;connect-src 'self';style-src HASH;script-src 'none';form-action 'self'",
+    );
+    expect(reply.headers['x-frame-options']).toBe('DENY');
+    expect(reply.headers['strict-transport-security']).toBeUndefined(); // a loopback demo
+  });
+
+  it('tells browsers to stay with https where PUBLIC_URL is', async () => {
+    const secure = await openHouse({ environment: { PUBLIC_URL: 'https://login.example' } });
+    const reply = await secure.visitor().go('/AcmeCorp');
+    expect(reply.headers['strict-transport-security']).toBe('max-age=31536000');
+    expect(new URL(reply.location).searchParams.get('redirect_uri')).toBe(`https://login.example${ACME_CALLBACK}`);
+    await secure.close();
   });
 });
 

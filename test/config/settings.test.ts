@@ -46,6 +46,8 @@ describe('the environment', () => {
     ['no cookie keys in production', { NODE_ENV: 'production' }, ['COOKIE_KEYS']],
     ['a proxy that is no address', { TRUSTED_PROXIES: '10.0.0.0/8,nginx' }, ['TRUSTED_PROXIES']],
     ['a network that is too narrow', { TRUSTED_PROXIES: '10.0.0.0/33' }, ['TRUSTED_PROXIES']],
+    ['a look-alike of localhost', { PUBLIC_URL: 'http://evillocalhost' }, ['PUBLIC_URL']],
+    ['a network with two prefixes', { TRUSTED_PROXIES: '10.0.0.0/8/16' }, ['TRUSTED_PROXIES']],
     ['another store', { REDIS_URL: 'http://x' }, ['REDIS_URL']],
     ['one port for both listeners', { PORT: '9090' }, ['OPS_PORT']],
     ['a store whose password is not encoded', { REDIS_URL: 'redis://:%zz@h' }, ['REDIS_URL']],

@@ -137,6 +137,8 @@ describe('claims', () => {
     ['an auth_time in the future', { auth_time: now + 31 }, 'auth_time_too_old', { max_age: 60 }],
     ['no acr although it was asked for', {}, 'acr_mismatch', { acr_values: 'gold' }],
     ['another acr', { acr: 'bronze' }, 'acr_mismatch', { acr_values: 'gold' }],
+    ['a part of an acr', { acr: 'ol' }, 'acr_mismatch', { acr_values: 'silver gold' }],
+    ['two acrs in one', { acr: 'r g' }, 'acr_mismatch', { acr_values: 'silver gold' }],
   ];
   it.each(cases)('with %s are refused', async (_what, change, reason, config = {}) => {
     const claims = Object.fromEntries(
@@ -218,6 +220,14 @@ describe('the form and the signature', () => {
 
   it.each(['at+jwt', 'logout+jwt', 'JWT+x', 'secevent+jwt'])('refuses the type %s', async (typ) => {
     expect(await reasonFor(await signWith(rsa, CLAIMS, { typ }))).toBe('token_type');
+  });
+
+  it.each([7, null, ['JWT'], { a: 'JWT' }])('refuses a type that is no text: %j', async (typ) => {
+    const { FlattenedSign } = await import('jose');
+    const signed = await new FlattenedSign(new TextEncoder().encode(JSON.stringify(CLAIMS)))
+      .setProtectedHeader({ alg: 'RS256', kid: rsa.kid ?? '', typ: typ as unknown as string })
+      .sign(rsa.privateKey);
+    expect(await reasonFor(`${signed.protected}.${signed.payload}.${signed.signature}`)).toBe('token_type');
   });
 
   it('refuses critical headers', async () => {

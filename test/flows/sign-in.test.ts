@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   ACME_CALLBACK,
+  type Asked,
+  askedOf,
   GLOBEX_CALLBACK,
   type House,
   openHouse,
@@ -10,6 +12,7 @@ import {
   start,
   validClaims,
 } from '../support/house.ts';
+import type { Visitor } from '../support/visitor.ts';
 
 let house: House;
 beforeAll(async () => {
@@ -110,6 +113,65 @@ describe('the session cookie', () => {
     expect(await sessionOf(before)).toBeUndefined();
   });
 
+  describe('of tabs that the browser cannot tell us about, since a cross-site post shows no session', () => {
+    const NAME = '__Host-gatehouse-session-acme';
+    /** Finishes one attempt as a cross-site post would: without the session cookie. */
+    async function finish(visitor: Visitor, asked: Asked): Promise<Visitor> {
+      visitor.cookies.delete(NAME);
+      const token = await house.acme.sign(validClaims(house.acme, asked, house.gateway.clock));
+      await visitor.post(ACME_CALLBACK, { id_token: token, state: asked.state });
+      return visitor.copy();
+    }
+
+    it('ends the first when the second finishes later', async () => {
+      const visitor = house.visitor();
+      const [one, two] = [await start(visitor, '/AcmeCorp/1'), await start(visitor, '/AcmeCorp/2')];
+      const first = await finish(visitor, one);
+      house.gateway.clock.advance(11_000);
+      const second = await finish(visitor, two);
+      expect(await sessionOf(first)).toBeUndefined();
+      expect(await sessionOf(second)).toBeDefined();
+    });
+
+    it('leaves both when they finish together: which cookie the browser kept is its secret', async () => {
+      const visitor = house.visitor();
+      const [one, two] = [await start(visitor, '/AcmeCorp/1'), await start(visitor, '/AcmeCorp/2')];
+      const first = await finish(visitor, one);
+      const second = await finish(visitor, two);
+      expect(await sessionOf(first)).toBeDefined();
+      expect(await sessionOf(second)).toBeDefined();
+    });
+
+    it('ends the first when the second was begun after it', async () => {
+      const visitor = house.visitor();
+      const first = await finish(visitor, await start(visitor));
+      visitor.cookies.delete(NAME);
+      house.gateway.clock.advance(1_000);
+      const second = await finish(visitor, await start(visitor));
+      expect(await sessionOf(first)).toBeUndefined();
+      expect(await sessionOf(second)).toBeDefined();
+    });
+
+    it('ends the one that the browser had when it started, whatever else is known', async () => {
+      const visitor = house.visitor();
+      await signIn(house, visitor);
+      const first = visitor.copy();
+      for (const name of [...visitor.cookies.keys()]) if (name.includes('-attempt-')) visitor.cookies.delete(name);
+      await finish(visitor, await start(visitor, '/SSO/OIDC/acme/SignIn'));
+      expect(await sessionOf(first)).toBeUndefined();
+    });
+
+    it('ends the one that the browser shows, although it was not there when it started', async () => {
+      const [visitor, other] = [house.visitor(), house.visitor()];
+      const asked = await start(visitor);
+      await signIn(house, other);
+      visitor.cookies.set(NAME, other.cookies.get(NAME) ?? '');
+      const token = await house.acme.sign(validClaims(house.acme, asked, house.gateway.clock));
+      await visitor.post(ACME_CALLBACK, { id_token: token, state: asked.state });
+      expect(await sessionOf(other)).toBeUndefined();
+    });
+  });
+
   it('leads nowhere once the tenant takes another issuer', async () => {
     const visitor = house.visitor();
     await signInAtGlobex(house, visitor);
@@ -204,6 +266,49 @@ describe('third-party-initiated login (Core section 4)', () => {
   });
 });
 
+describe('a person without a group', () => {
+  it('is refused with who they are and the way to another account, and has no session', async () => {
+    const visitor = house.visitor();
+    const reply = await signIn(house, visitor, { claims: { roles: ['chess-club'] } });
+    expect(reply.status).toBe(403);
+    expect(reply.text).toContain('no_groups');
+    expect(reply.text).toContain('You signed in as Ada Admin');
+    expect(await sessionOf(visitor)).toBeUndefined();
+    const another = /href="([^"]+switch_account=1)"/.exec(reply.text)?.[1]?.replaceAll('&amp;', '&') ?? '';
+    expect(askedOf(await visitor.go(another)).url.searchParams.get('prompt')).toBe('login');
+  });
+
+  it('and a claim that is missing is told as such', async () => {
+    const reply = await signIn(house, house.visitor(), { claims: { email: undefined } });
+    expect(reply.status).toBe(403);
+    expect(reply.text).toContain('claims_invalid');
+  });
+});
+
+describe('SignIn', () => {
+  it.each(['return_to=/AcmeCorp&return_to=/AcmeCorp', 'iss=x&iss=x'])(
+    'refuses doubled parameters: %s',
+    async (query) => {
+      expect((await house.visitor().go(`/SSO/OIDC/acme/SignIn?${query}`)).status).toBe(400);
+    },
+  );
+
+  it.each(['x'.repeat(257), 'a%0Ab', ''])('passes no hint on that is none: %#', async (hint) => {
+    const iss = encodeURIComponent(house.acme.issuer);
+    const reply = await house.visitor().go(`/SSO/OIDC/acme/SignIn?iss=${iss}&login_hint=${hint}`);
+    expect(askedOf(reply).url.searchParams.has('login_hint')).toBe(false);
+  });
+
+  it('by somebody who is signed in starts anew; who posts to their page is told what goes', async () => {
+    const visitor = house.visitor();
+    await signIn(house, visitor);
+    expect(askedOf(await visitor.go('/SSO/OIDC/acme/SignIn')).state).not.toBe('');
+    const reply = await visitor.send('/AcmeCorp', { method: 'POST', body: 'x' });
+    expect(reply.status).toBe(405);
+    expect(reply.headers.allow).toBe('GET, HEAD');
+  });
+});
+
 describe('the response mode', () => {
   it('fragment: a bare GET gets the relay page with a strict policy', async () => {
     const reply = await house.visitor().send(GLOBEX_CALLBACK);
@@ -222,6 +327,7 @@ describe('the response mode', () => {
     ['acme', 'query'],
     ['globex', 'query'],
     ['globex', 'form_post'],
+    ['globex', 'fragment from a sibling'],
     ['acme', 'fragment'],
   ])('at %s a token that comes by %s is refused', async (tenant, mode) => {
     const visitor = house.visitor();
@@ -234,8 +340,14 @@ describe('the response mode', () => {
         ? await visitor.go(`${callback}?id_token=${token}&state=${asked.state}`)
         : await visitor.post(
             callback,
-            { id_token: token, state: asked.state, ...(mode === 'fragment' ? { response_mode: 'fragment' } : {}) },
-            { 'sec-fetch-site': mode === 'fragment' ? 'same-origin' : 'cross-site' },
+            {
+              id_token: token,
+              state: asked.state,
+              ...(mode.startsWith('fragment') ? { response_mode: 'fragment' } : {}),
+            },
+            {
+              'sec-fetch-site': mode === 'fragment' ? 'same-origin' : mode === 'form_post' ? 'cross-site' : 'same-site',
+            },
           );
     expect(reply.status).toBe(400);
     expect(reply.text).toContain('response_invalid');

@@ -61,6 +61,16 @@ describe('a person signs out', () => {
   });
 });
 
+describe('a link', () => {
+  it.each([['same-site'], ['none'], ['cross-site'], [undefined]])('from %s only asks', async (site) => {
+    const visitor = house.visitor();
+    await signIn(house, visitor);
+    const reply = await visitor.go(SIGN_OUT, { headers: site === undefined ? {} : { 'sec-fetch-site': site } });
+    expect(reply.text).toContain('Sign out?');
+    expect(await sessionOf(visitor)).toBeDefined();
+  });
+});
+
 describe('another site', () => {
   it.each([
     [{ 'sec-fetch-site': 'cross-site' }],

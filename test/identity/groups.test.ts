@@ -30,6 +30,7 @@ describe('roles become groups', () => {
     ['in the order of the file, each once', ['readers', 'Admin', 'billing-x'], ['admins', 'readers', 'both']],
     ['not by the id where the group names values', ['admins'], 'no_groups'],
     ['not in another case', ['admin'], 'no_groups'],
+    ['not by a prefix in another case', ['Billing-eu'], 'no_groups'],
     ['not with a space more', ['Admin '], 'no_groups'],
     ['not in another normal form', ['re\u0301aders'], 'no_groups'],
     ['not by what only looks like a pattern', ['starship'], 'no_groups'],

@@ -3,6 +3,7 @@ import { tenantFileSchema } from '../../src/config/tenant-file.ts';
 import { createSealer } from '../../src/kernel/seal.ts';
 import { Secret } from '../../src/kernel/secret.ts';
 import { createHints } from '../../src/sessions/hint.ts';
+import { createKnownGroups } from '../../src/sessions/known-groups.ts';
 import { createRecord } from '../../src/sessions/record.ts';
 import { createSessionIndex } from '../../src/sessions/session-index.ts';
 import { createSessions } from '../../src/sessions/sessions.ts';
@@ -79,7 +80,7 @@ function createStage(random: () => number) {
 function replica(over: Store) {
   const index = createSessionIndex(over);
   const sessions = createSessions({ store: over, index, hints: createHints(over, sealer), clock, audit: () => {} });
-  return { sessions, persons: createPersonSessions(sessions, index, clock, () => {}), index };
+  return { sessions, persons: createPersonSessions(sessions, index, createKnownGroups(over), clock, () => {}), index };
 }
 
 const plain = replica(store);
