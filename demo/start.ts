@@ -2,10 +2,8 @@
  * `npm start`: the gateway, exactly as in production, and beside it a demo identity provider for the shipped `config/`.
  * The gateway speaks from 127.0.0.1 and the provider from localhost: two sites to a browser, as in real life.
  */
-import { readdir, readFile } from 'node:fs/promises';
-import { parse } from 'yaml';
 import { parseSettings } from '../src/config/settings.ts';
-import { tenantFileSchema } from '../src/config/tenant-file.ts';
+import { createTenantFolder } from '../src/config/tenant-folder.ts';
 import { main } from '../src/main.ts';
 import { sitesOf, urls } from '../src/tenants/tenant.ts';
 import { openIdp, type Person } from './idp.ts';
@@ -37,21 +35,26 @@ const PEOPLE: readonly Person[] = [
 async function startDemoIdp(): Promise<void> {
   const settings = parseSettings(process.env);
   if ('problems' in settings || process.env.CONFIG_DIR) return; // somebody else's tenants have their own providers
-  const names = await readdir('config/tenants');
-  const files = await Promise.all(
-    names.map(async (name) => tenantFileSchema.parse(parse(await readFile(`config/tenants/${name}`, 'utf8')))),
-  );
-  const clients = files
-    .filter(({ oidc }) => oidc.issuer === `http://localhost:${IDP_PORT}`)
-    .map((file) => {
-      const sites = sitesOf({ slug: file.slug ?? file.id, hosts: file.hosts }, settings.publicUrl);
-      return {
-        clientId: file.oidc.client_id,
-        redirectUris: sites.map((site) => urls.callback(file, site)),
-        signOutUris: sites.map((site) => urls.signOut(file, site)),
-      };
-    });
-  await openIdp({ port: IDP_PORT, people: PEOPLE, clients });
+  const { configDir, production, publicUrl } = settings;
+  const folder = createTenantFolder({
+    configDir,
+    environment: process.env,
+    production,
+    publicHost: publicUrl.hostname,
+  });
+  await folder.scan();
+  const files = folder.files();
+  const clients = new Map<string, { clientId: string; redirectUris: string[]; signOutUris: string[] }>();
+  for (const file of files) {
+    if (file.oidc.issuer !== `http://localhost:${IDP_PORT}`) continue;
+    const clientId = file.oidc.client_id; // two tenants may share one
+    const client = clients.get(clientId) ?? { clientId, redirectUris: [], signOutUris: [] };
+    const sites = sitesOf({ slug: file.slug ?? file.id, hosts: file.hosts }, settings.publicUrl);
+    client.redirectUris.push(...sites.map((site) => urls.callback(file, site)));
+    client.signOutUris.push(...sites.map((site) => urls.signOut(file, site)));
+    clients.set(clientId, client);
+  }
+  await openIdp({ port: IDP_PORT, people: PEOPLE, clients: [...clients.values()] });
   process.stderr.write(`\n  The demo is ready: open ${settings.publicUrl.origin}/\n\n`);
 }
 
