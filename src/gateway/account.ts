@@ -25,6 +25,7 @@ export async function sendAccountPage(
     ['Language', record.locale],
     ['Time zone', record.zoneinfo],
   ];
+  const several = all.length > 1;
   const content = html`<dl>${rows.map(([term, value]) => (value === null ? '' : html`<dt>${term}</dt><dd>${value}</dd>`))}</dl>
 <h2>Groups</h2>
 ${groupList(record.groups)}
@@ -32,9 +33,10 @@ ${groupList(record.groups)}
 <ul class="sessions">${all.map((one) => sessionItem(place, one, one.idDigest === session.idDigest))}</ul>
 <div class="actions">
 <a class="button" href="${urls.signOut(tenant, site)}">Sign out</a>
+${several ? html`<form method="post" action="${urls.signOut(tenant, site)}"><input type="hidden" name="everywhere" value="1"><button class="button quiet">Sign out everywhere</button></form>` : ''}
 <a class="button quiet" href="${urls.signIn(tenant, site, { switch_account: '1' })}">Use another account</a>
 </div>`;
-  await sendPage(ctx, { title: record.name ?? record.sub, content, tenant }, ownHeaders);
+  await sendPage(ctx, { title: record.name ?? record.sub, content, tenant, formLeadsOn: several }, ownHeaders);
 }
 
 export function sendSessionJson(ctx: Context, record: SessionRecord): void {
@@ -70,5 +72,5 @@ function clockTime(ms: number): string {
   return new Date(ms)
     .toISOString()
     .replace('T', ' ')
-    .replace(/\.\d+Z$/, ' UTC');
+    .replace(/:\d\d\.\d+Z$/, ' UTC');
 }

@@ -54,6 +54,7 @@ describe('a session that ended at one replica is over at the other', () => {
     const page = await visitor.go('/SSO/Account/acme', { headers: { 'user-agent': 'x' } });
     const session = /name="session" value="([\w-]{43})"/.exec(page.text)?.[1] ?? '';
     expect(session).not.toBe('');
+    expect(page.text).toContain('Sign out everywhere');
     await visitor.post('/SSO/OIDC/acme/SignOut', { session }, { 'sec-fetch-site': 'same-origin' });
     expect(await sessionOf(other)).toBeUndefined();
     expect(await sessionOf(visitor)).toBeDefined();
