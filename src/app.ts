@@ -10,8 +10,10 @@ import type { OidcConnection } from './connections/oidc/connection.ts';
 import { createFailures } from './edge/failures.ts';
 import { createOwnHeaders } from './edge/headers.ts';
 import { type Context, checkTarget, createIntake, type RequestState } from './edge/request.ts';
+import { createForwardAuth } from './gateway/forward-auth.ts';
 import { createGuard } from './gateway/guard.ts';
 import { sendHomePage } from './gateway/home.ts';
+import type { Assertions } from './identity/assertion.ts';
 import type { Clock } from './kernel/clock.ts';
 import type { Audit } from './kernel/events.ts';
 import { GatewayFailure } from './kernel/failure.ts';
@@ -48,6 +50,7 @@ export type Parts = {
   readonly connection: OidcConnection;
   readonly attemptSealer: Sealer;
   readonly hintSealer: Sealer;
+  readonly assertions: Assertions;
   readonly health: Health;
   readonly logger: Logger;
   readonly audit: Audit;
@@ -81,7 +84,8 @@ export function createApp(parts: Parts): Koa<RequestState> {
     clock,
   });
   const guard = createGuard({ sessions, personSessions, renewal, startSignIn, ownHeaders });
-  const signIn = createHandleSignIn(sessions, startSignIn);
+  const signIn = createHandleSignIn(sessions, renewal, startSignIn);
+  const forwardAuth = createForwardAuth({ registry, sessions, renewal, assertions: parts.assertions });
   const callback = createHandleCallback({
     attempts,
     connection,
@@ -125,6 +129,10 @@ export function createApp(parts: Parts): Koa<RequestState> {
   router.post('/SSO/OIDC/:id/SignOut', withTenant(withSession(signOut)));
   router.get('/SSO/Session/:id', withTenant(guard.sessionJson));
   router.get('/SSO/Account/:id', withTenant(guard.account));
+  router.get('/SSO/Auth', forwardAuth);
+  router.get('/SSO/jwks.json', (ctx) => {
+    ctx.body = parts.assertions.jwks;
+  });
   addHealth(router, parts.health);
 
   app.use(createIntake(parts.trustedProxies)); // first: the number by which everything else is found

@@ -14,6 +14,7 @@ import { watchFolder } from './config/watch.ts';
 import { createOidcConnection } from './connections/oidc/connection.ts';
 import { createOutbound } from './connections/oidc/outbound.ts';
 import { createProviders } from './connections/oidc/provider.ts';
+import { createAssertions } from './identity/assertion.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
 import type { Audit } from './kernel/events.ts';
 import { createSealer } from './kernel/seal.ts';
@@ -79,6 +80,7 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     connection: createOidcConnection(createProviders(outbound, clock, audit), clock),
     attemptSealer: createSealer(settings.cookieKeys, 'attempt'),
     hintSealer: createSealer(settings.cookieKeys, 'id token hint'),
+    assertions: await createAssertions(settings.cookieKeys, settings.publicUrl, clock),
     health,
     logger,
     audit,

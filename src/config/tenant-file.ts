@@ -110,6 +110,21 @@ const session = z
   })
   .prefault({});
 
+/** Matched on decoded segments, so a pattern holds nothing encoded, and nothing that a canonical path cannot hold. */
+const accessRule = z.strictObject({
+  path: z
+    .string()
+    .max(1024)
+    .regex(/^\/(?:[^/%\\;?#\p{Cc}]+(?:\/[^/%\\;?#\p{Cc}]+)*\/?)?$/u, 'must be a path such as /admin/** or /a/*/b')
+    .refine((path) => !/\*\*.|[^/*]\*|\*[^/*]|\*\*\*/.test(path), 'may hold * as a whole segment, and /** at its end')
+    .refine(
+      (path) => !path.split('/').some((segment) => segment === '.' || segment === '..'),
+      'must not hold dot segments',
+    ),
+  groups: z.array(z.string()).min(1).optional(),
+  anonymous: z.boolean().optional(),
+});
+
 export const tenantFileSchema = z.strictObject({
   id: z.string().regex(TENANT_ID, 'must match [a-z0-9][a-z0-9-]{0,62}'),
   slug: z
@@ -144,14 +159,14 @@ export const tenantFileSchema = z.strictObject({
     .prefault({}),
   upstream: z.unknown().optional(),
   links: z.unknown().optional(),
-  access: z.unknown().optional(),
+  access: z.array(accessRule).default([]),
 });
 
 export type TenantFile = z.output<typeof tenantFileSchema>;
 export type OidcConfig = TenantFile['oidc'];
 
 /** Keys of the contract that this version accepts and does nothing with yet; said in the log, never silently. */
-export const NOT_YET = ['upstream', 'links', 'access'] as const;
+export const NOT_YET = ['upstream', 'links'] as const;
 
 type Located = { readonly path: readonly PropertyKey[]; readonly message: string };
 
@@ -165,8 +180,9 @@ const readable = z
       .catch({ issuer: '', discovery_url: '' }),
     groups: z.array(z.looseObject({ id: z.unknown() }).catch({ id: undefined })).catch([]),
     default_groups: z.array(z.unknown()).catch([]),
+    access: z.array(z.looseObject({ groups: z.array(z.unknown()).catch([]) }).catch({ groups: [] })).catch([]),
   })
-  .catch({ id: undefined, hosts: [], oidc: {}, groups: [], default_groups: [] });
+  .catch({ id: undefined, hosts: [], oidc: {}, groups: [], default_groups: [], access: [] });
 
 export type FilePlace = {
   /** the file's name without its ending */
@@ -191,6 +207,16 @@ export function checkTenantFile(value: unknown, place: FilePlace): Located[] {
     ),
     ...file.default_groups.flatMap((id, index) =>
       ids.includes(id) ? [] : [{ path: ['default_groups', index], message: 'is no group of this tenant' }],
+    ),
+    ...file.access.flatMap(({ groups }, rule) =>
+      groups.flatMap((id, index) =>
+        ids.includes(id) ? [] : [{ path: ['access', rule, 'groups', index], message: 'is no group of this tenant' }],
+      ),
+    ),
+    ...file.access.flatMap((rule, index) =>
+      rule.anonymous === true && rule.groups.length > 0
+        ? [{ path: ['access', index, 'anonymous'], message: 'and groups cannot both be' }]
+        : [],
     ),
     ...file.hosts.flatMap((host, index) =>
       host === place.publicHost ? [{ path: ['hosts', index], message: 'is the host of PUBLIC_URL' }] : [],

@@ -15,6 +15,8 @@ export type RequestState = {
   requestId: string;
   /** the client's IP address, as far as trusted proxies tell it */
   client: string;
+  /** whether the peer is a proxy of ours, whose `X-…` headers count */
+  trusted: boolean;
   /** lower case, without a port */
   host: string;
   place?: Place;
@@ -30,6 +32,7 @@ export function createIntake(trusted: NetworkList): Koa.Middleware<RequestState>
     ctx.state.requestId = randomUUID();
     const peer = plainAddress(ctx.req.socket.remoteAddress ?? '');
     const believed = trusted.has(peer);
+    ctx.state.trusted = believed;
     ctx.state.client = believed ? clientAddress(header(ctx.req, 'x-forwarded-for'), peer, trusted) : peer;
     ctx.state.host = hostName((believed && header(ctx.req, 'x-forwarded-host')) || ctx.req.headers.host || '');
     ctx.set('X-Request-Id', ctx.state.requestId);

@@ -4,14 +4,18 @@
  */
 import type { OwnHeaders } from '../edge/headers.ts';
 import { isNavigation } from '../edge/negotiate.ts';
+import { canonicalPath, pathWithin } from '../edge/path.ts';
 import type { Context } from '../edge/request.ts';
+import { decideAccess } from '../identity/access.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
+import { failureOf } from '../kernel/refusal.ts';
 import type { Session, Sessions } from '../sessions/sessions.ts';
 import type { PersonSessions } from '../sessions/sync.ts';
 import type { Renewal } from '../sign-in/renewal.ts';
 import { parseReturnPath } from '../sign-in/return-path.ts';
 import { type StartSignIn, signInUrl } from '../sign-in/start.ts';
 import type { Place } from '../tenants/registry.ts';
+import { urls } from '../tenants/tenant.ts';
 import { sendAccountPage, sendSessionJson } from './account.ts';
 
 export type Guard = {
@@ -51,8 +55,13 @@ export function createGuard({ sessions, personSessions, renewal, startSignIn, ow
 
   return {
     async tenantUrl(ctx, place) {
+      const path = canonicalPath(ctx.path);
+      if (!path.ok) throw failureOf(path.refusal);
       const session = await admit(ctx, place, ctx.req.url);
       if (session === undefined) return;
+      const { access } = place.tenant;
+      const within = pathWithin(path.value, place.site.prefix === '' ? 0 : 1);
+      if (decideAccess(access, within, session.record.groups) === 'deny') throw accessDenied(ctx, place, session);
       if (ctx.method !== 'GET' && ctx.method !== 'HEAD')
         throw new GatewayFailure('method_not_allowed', { headers: { Allow: 'GET, HEAD' } });
       await sendAccount(ctx, place, session);
@@ -67,6 +76,16 @@ export function createGuard({ sessions, personSessions, renewal, startSignIn, ow
       if (session !== undefined) await sendAccount(ctx, place, session);
     },
   };
+}
+
+/** Says who one is, and offers to be somebody else; which group is missing is the operator's to know. */
+function accessDenied(ctx: Context, place: Place, { record }: Session): GatewayFailure {
+  const returnPath = parseReturnPath(ctx.req.url, place);
+  return new GatewayFailure('access_denied', {
+    reason: 'access_rule',
+    detail: `You are signed in to ${place.tenant.name} as ${record.name ?? record.sub}.`,
+    switchUrl: urls.signIn(place.tenant, place.site, { return_to: returnPath, switch_account: '1' }),
+  });
 }
 
 function signInRequired(url: string): GatewayFailure {

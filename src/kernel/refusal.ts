@@ -6,6 +6,7 @@ import { type Evidence, type FailureCode, type FailureOptions, GatewayFailure } 
 
 export const REASONS = {
   // the answer's parameters (OAuth 2.0 Multiple Response Types 5, Form Post 2)
+  path_ambiguous: 'request_invalid',
   parameters_missing: 'response_invalid',
   parameter_doubled: 'response_invalid',
   parameters_too_many: 'response_invalid',

@@ -33,6 +33,8 @@ const UNABLE = new Set<unknown>(['server_error', 'temporarily_unavailable']);
 
 export type Renewal = {
   readonly isDue: (tenant: Tenant, record: SessionRecord) => boolean;
+  /** Whether `begin` would go by the IdP now; for proxies, which have to be told so beforehand. */
+  readonly isWanted: (ctx: Context, place: Place, session: Session) => Promise<boolean>;
   /** @returns true when the answer is the way to the IdP; false: go on with the session as it is */
   readonly begin: (ctx: Context, place: Place, session: Session, returnPath: ReturnPath) => Promise<boolean>;
   /** The IdP's answer to a renewal. */
@@ -122,6 +124,11 @@ export function createRenewal(dependencies: Dependencies): Renewal {
 
   return {
     isDue: (tenant, record) => clock.nowMs() - record.renewed_at_ms >= tenant.session.renew,
+
+    async isWanted(ctx, { tenant }, { idDigest, record }) {
+      if (clock.nowMs() - record.renewed_at_ms < tenant.session.renew || !isNavigation(ctx)) return false;
+      return (await store.get(keys.renewal(tenant.id, idDigest))) === undefined;
+    },
 
     async begin(ctx, place, { idDigest }, returnPath) {
       const { tenant } = place;

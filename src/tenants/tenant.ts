@@ -12,6 +12,7 @@ export type Tenant = {
   readonly hosts: readonly string[];
   readonly oidc: OidcConfig;
   readonly groups: GroupTable;
+  readonly access: TenantFile['access'];
   readonly session: TenantFile['session'];
   readonly signOut: TenantFile['sign_out'];
   readonly branding: TenantFile['branding'];
@@ -33,6 +34,7 @@ export function createTenant(file: TenantFile): Tenant {
     hosts: file.hosts,
     oidc: Object.freeze(file.oidc),
     groups: createGroupTable(file),
+    access: file.access,
     session: file.session,
     signOut: file.sign_out,
     branding: file.branding,

@@ -1,0 +1,114 @@
+/**
+ * `/SSO/Auth`: what nginx, Traefik, Caddy and others ask before they let a request through. Deny is the initial value: 2xx only with
+ * an identity, whatever the request looks like (CVE-2026-25748, CVE-2026-34457). What was asked for is told by headers of trusted
+ * proxies, or by `?tenant=` in the proxy's own configuration.
+ */
+import { canonicalPath, pathWithin } from '../edge/path.ts';
+import type { Context } from '../edge/request.ts';
+import { decideAccess } from '../identity/access.ts';
+import type { Assertions } from '../identity/assertion.ts';
+import { identityHeaders } from '../identity/headers.ts';
+import { GatewayFailure } from '../kernel/failure.ts';
+import { sessionJson } from '../sessions/record.ts';
+import type { Session, Sessions } from '../sessions/sessions.ts';
+import type { Renewal } from '../sign-in/renewal.ts';
+import { parseReturnPath } from '../sign-in/return-path.ts';
+import { signInUrl } from '../sign-in/start.ts';
+import { type Place, type Registry, slugOf } from '../tenants/registry.ts';
+
+export type ForwardAuth = (ctx: Context) => Promise<void>;
+
+type Dependencies = {
+  readonly registry: Registry;
+  readonly sessions: Sessions;
+  readonly renewal: Renewal;
+  readonly assertions: Assertions;
+};
+
+/** What the proxy is asking about. */
+type Subject = { readonly place: Place; readonly target: string | undefined };
+
+export function createForwardAuth({ registry, sessions, renewal, assertions }: Dependencies): ForwardAuth {
+  return async (ctx) => {
+    const query = new URLSearchParams(ctx.querystring);
+    const subject = findSubject(ctx, query, registry);
+    if (subject === undefined) throw new GatewayFailure('sign_in_required', { reason: 'subject_unknown' });
+    const { place, target } = subject;
+    ctx.state.place = place;
+    const url = signInUrl(place, parseReturnPath(target, place));
+    const session = await sessions.find(place.tenant, ctx);
+    if (session === undefined) return askToSignIn(ctx, query, url);
+    if (await renewal.isWanted(ctx, place, session)) return askToSignIn(ctx, query, `${url}&renew=1`);
+    if (!mayOpen(subject, session)) throw new GatewayFailure('access_denied', { reason: 'access_rule' });
+    ctx.status = 200;
+    ctx.set(identityHeaders(session.record));
+    ctx.set(
+      'X-Auth-Request-Assertion',
+      await assertions.of(assertionId(session), {
+        ...sessionJson(session.record),
+        tenant: place.tenant.id,
+        sub: session.record.sub,
+      }),
+    );
+    ctx.body = '';
+  };
+}
+
+/** What an assertion says changes with these, and with nothing else. */
+export function assertionId({ idDigest, record }: Session): string {
+  return `${idDigest} ${record.renewed_at_ms} ${record.groups_iat}`;
+}
+
+function askToSignIn(ctx: Context, query: URLSearchParams, url: string): void {
+  ctx.set('Location', url);
+  if (query.get('redirect') !== '1') {
+    throw new GatewayFailure('sign_in_required', { headers: { Location: url }, members: { sign_in_url: url } });
+  }
+  ctx.status = 302;
+  ctx.body = '';
+}
+
+/** Where the path is not known, rules about paths cannot be judged: then nothing that has any is open. */
+function mayOpen({ place, target }: Subject, { record }: Session): boolean {
+  const { access } = place.tenant;
+  if (target === undefined) return access.length === 0;
+  const path = canonicalPath(target.split('?', 1)[0] ?? '');
+  if (!path.ok) return false;
+  const segments = isBelowSlug(target, place) ? 1 : 0;
+  return decideAccess(access, pathWithin(path.value, segments), record.groups) === 'allow';
+}
+
+/**
+ * `?tenant=` by id, or host and path as a trusted proxy tells them. Both together must mean the same tenant. A header that comes
+ * twice, or that is no URL, is nobody's.
+ */
+function findSubject(ctx: Context, query: URLSearchParams, registry: Registry): Subject | undefined {
+  const target = ctx.state.trusted ? originalTarget(ctx) : undefined;
+  if (target === null) return undefined;
+  const { host } = ctx.state;
+  const ids = query.getAll('tenant');
+  const told = target === undefined ? undefined : registry.byPath(target.split(/[/?]/, 2)[1] ?? '', host);
+  if (ids.length === 0) return told && { place: told, target };
+  const named = ids.length === 1 ? registry.byId(ids[0] ?? '', host) : undefined;
+  if (named === undefined || (told !== undefined && told.tenant !== named.tenant)) return undefined;
+  return { place: named, target };
+}
+
+/** @returns path and query; `undefined`: not told; `null`: told in a way that cannot be trusted */
+function originalTarget(ctx: Context): string | undefined | null {
+  const { headersDistinct } = ctx.req;
+  const [uri, ...moreUris] = headersDistinct['x-forwarded-uri'] ?? [];
+  const [original, ...moreOriginals] = headersDistinct['x-original-url'] ?? [];
+  if (moreUris.length + moreOriginals.length > 0 || (uri !== undefined && original !== undefined)) return null;
+  const told = uri ?? original;
+  if (told === undefined) return undefined;
+  if (told.startsWith('/')) return canonicalPath(told.split('?', 1)[0] ?? '').ok ? told : null;
+  const pathAt = /^https?:\/\/[^/?#\\]+(?=\/)/i.exec(told)?.[0].length;
+  if (pathAt === undefined) return null;
+  const target = told.slice(pathAt);
+  return canonicalPath(target.split('?', 1)[0] ?? '').ok ? target : null;
+}
+
+function isBelowSlug(target: string, { tenant, site }: Place): boolean {
+  return site.prefix !== '' && slugOf(target.split(/[/?]/, 2)[1] ?? '') === tenant.slug.toLowerCase();
+}
