@@ -98,12 +98,6 @@ export function createApp(parts: Parts): Koa<RequestState> {
     audit,
     clock,
   });
-  const signOut = createHandleSignOut(
-    createBackChannel({ connection, personSessions, store, audit, clock }),
-    createFrontChannel(personSessions, ownHeaders, audit, clock),
-    createPersonSignOut({ browserSession, sessions, personSessions, hints, connection, ownHeaders, audit }),
-  );
-
   /** The tenant that the `:id` of a protocol URL names, or the same 404 as for everything that is not there. */
   const withTenant =
     (handle: Handle): Middleware =>
@@ -120,13 +114,20 @@ export function createApp(parts: Parts): Koa<RequestState> {
     (ctx, place) =>
       browserSession.middleware(ctx, () => handle(ctx, place), place.tenant);
 
+  const signOut = createHandleSignOut(
+    createBackChannel({ connection, personSessions, store, audit, clock }),
+    createFrontChannel(personSessions, ownHeaders, audit),
+    createPersonSignOut({ browserSession, sessions, personSessions, hints, connection, ownHeaders, audit }),
+    withSession,
+  );
+
   const router = new Router<RequestState>({ sensitive: true, strict: true });
   router.get('/SSO/OIDC/:id/SignIn', notByHead, withTenant(signIn));
   router.post('/SSO/OIDC/:id/SignIn', withTenant(signIn));
   router.get('/SSO/OIDC/:id/Callback', notByHead, withTenant(withSession(callback)));
   router.post('/SSO/OIDC/:id/Callback', withTenant(withSession(callback)));
-  router.get('/SSO/OIDC/:id/SignOut', notByHead, withTenant(withSession(signOut)));
-  router.post('/SSO/OIDC/:id/SignOut', withTenant(withSession(signOut)));
+  router.get('/SSO/OIDC/:id/SignOut', notByHead, withTenant(signOut));
+  router.post('/SSO/OIDC/:id/SignOut', withTenant(signOut));
   router.get('/SSO/Session/:id', withTenant(guard.sessionJson));
   router.get('/SSO/Account/:id', withTenant(guard.account));
   router.get('/SSO/Auth', forwardAuth);

@@ -8,7 +8,7 @@ import { createSessionIndex } from '../sessions/session-index.ts';
 import { createSessions, type Session, type Sessions } from '../sessions/sessions.ts';
 import { keys } from '../storage/keys.ts';
 import { createRedisStore } from '../storage/redis.ts';
-import type { Store } from '../storage/store.ts';
+import { type Store, StoreUnavailable } from '../storage/store.ts';
 import { createTenant, type Tenant } from '../tenants/tenant.ts';
 
 type Options = { readonly tenant: string; readonly sub?: string; readonly json?: boolean };
@@ -69,10 +69,10 @@ async function atDesk(
   }
   const { configDir, production, publicUrl } = settings;
   const folder = createTenantFolder({ configDir, environment, production, publicHost: publicUrl.hostname });
-  await folder.scan();
+  await folder.scan().catch(() => {}); // then there are none
   const file = folder.files().find((candidate) => candidate.id === id);
   if (file === undefined) {
-    print(`There is no tenant ${id}.\n`);
+    print(`There is no tenant ${id} with a valid file in ${configDir}.\n`);
     return 1;
   }
   const store = createRedisStore(settings.redisUrl, () => {});
@@ -82,6 +82,10 @@ async function atDesk(
     const index = createSessionIndex(store);
     const sessions = createSessions({ store, index, hints, clock: systemClock, audit: () => {} });
     return await work({ store, sessions, tenant: createTenant(file) });
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    print('Redis cannot be reached.\n');
+    return 1;
   } finally {
     await store.close();
   }

@@ -6,7 +6,7 @@ import { type FSWatcher, watch } from 'node:fs';
 
 const SETTLE_MS = 100; // an editor writes a file in several steps
 const INTERVAL_MS = 1_000; // a change is promised to be applied within 2 s
-const SHARE_OF_TIME = 20; // with very many files, scanning takes at most a twentieth of the time
+const SHARE_OF_TIME = 8; // with very many files, scanning takes at most an eighth of the time
 
 export type Watch = { readonly close: () => Promise<void> };
 

@@ -128,7 +128,7 @@ async function fillPlaceholders(root: unknown, environment: Environment): Promis
   async function fillText(text: string, path: Path): Promise<string> {
     let result = '';
     let end = 0;
-    for (const match of text.matchAll(/\$\{([^}]*)\}/g)) {
+    for (const match of text.matchAll(/\$\{([^{}$]{0,512})\}/g)) {
       const name = match[1] ?? '';
       const filled = await lookUp(name, path);
       result += text.slice(end, match.index) + (filled ?? '');
@@ -139,7 +139,7 @@ async function fillPlaceholders(root: unknown, environment: Environment): Promis
 
   async function lookUp(name: string, path: Path): Promise<string | undefined> {
     if (!name.startsWith('file:')) {
-      const value = environment[name];
+      const value = Object.hasOwn(environment, name) ? environment[name] : undefined;
       if (value === undefined || value === '')
         problems.push({ path, message: `environment variable ${name} is not set` });
       return value;

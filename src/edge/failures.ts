@@ -1,7 +1,6 @@
 /**
- * The one place that answers failures: a page for people, JSON for programs, both with the code and the request's number;
- * the
- * reason goes to the log, once. What is not a `GatewayFailure` is a bug of ours, answered 500.
+ * The one place that answers failures: a page for people, JSON for programs, both with the code and the request's number.
+ * The reason is left for the log (ops/access-log.ts). What is not a `GatewayFailure` is a bug of ours, answered 500.
  */
 import { html } from 'hono/html';
 import type Koa from 'koa';

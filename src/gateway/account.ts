@@ -36,7 +36,7 @@ ${groupList(record.groups)}
 ${several ? html`<form method="post" action="${urls.signOut(tenant, site)}"><input type="hidden" name="everywhere" value="1"><button class="button quiet">Sign out everywhere</button></form>` : ''}
 <a class="button quiet" href="${urls.signIn(tenant, site, { switch_account: '1' })}">Use another account</a>
 </div>`;
-  await sendPage(ctx, { title: record.name ?? record.sub, content, tenant, formLeadsOn: several }, ownHeaders);
+  await sendPage(ctx, { title: record.name ?? record.sub, content, tenant, formLeadsOn: true }, ownHeaders);
 }
 
 export function sendSessionJson(ctx: Context, record: SessionRecord): void {

@@ -72,7 +72,8 @@ export function createGuard({ sessions, personSessions, renewal, startSignIn, ow
       sendSessionJson(ctx, session.record);
     },
     async account(ctx, place) {
-      const session = await admit(ctx, place, undefined);
+      // no renewal from here: it would lead back to the tenant URL
+      const session = (await sessions.find(place.tenant, ctx)) ?? (await admit(ctx, place, undefined));
       if (session !== undefined) await sendAccount(ctx, place, session);
     },
   };

@@ -23,6 +23,8 @@ export function createLogger(level: string, destination?: DestinationStream): Lo
 /** Refusals and what needs an eye are warnings, so that `LOG_LEVEL=warn` still shows them. */
 const WARNINGS: ReadonlySet<string> = new Set([
   'sign_in.refused',
+  'sign_out.refused',
+  'renewal.failed',
   'tenant.refused',
   'idp.keys_stale',
   'claims.dropped',

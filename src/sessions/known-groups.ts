@@ -14,16 +14,16 @@ export type GroupsNow = Pick<SessionRecord, 'groups' | 'groups_iat'>;
 
 export type KnownGroups = {
   /**
-   * Takes in what a token says, unless a younger one is known. @returns what counts now, and whether sessions may have to be
-   * told: false when all of them have it
+   * Takes in what a token says, unless a younger one is known. @returns what counts now; and, unless all sessions are known to
+   * have it, what to call when they have been told: until then it stays news, however often it is learnt
    */
   readonly learn: (
     tenant: Tenant,
     person: GroupsNow & Pick<SessionRecord, 'issuer' | 'sub'>,
-  ) => Promise<{ readonly latest: GroupsNow; readonly isNews: boolean }>;
+  ) => Promise<{ readonly latest: GroupsNow; readonly told: (() => Promise<void>) | undefined }>;
 };
 
-const schema = z.object({ groups: z.array(z.string()), groups_iat: z.number() });
+const schema = z.object({ groups: z.array(z.string()), groups_iat: z.number(), told: z.boolean() });
 /** Another replica may learn something at the same moment; more often than this is no coincidence. */
 const TRIES = 5;
 
@@ -36,20 +36,25 @@ export function createKnownGroups(store: Store): KnownGroups {
         const stored = await store.get(key, tenant.session.absolute);
         const before = stored === undefined ? undefined : parse(stored);
         // who brings less than is known may have written a session with less: all are told, this one too
-        if (before !== undefined && before.groups_iat > groups_iat) return { latest: before, isNews: true };
-        const text = JSON.stringify(said);
+        if (before !== undefined && before.groups_iat > groups_iat) return { latest: before, told: async () => {} };
+        const isOld = before?.told === true && same(before.groups, groups);
+        const text = JSON.stringify({ ...said, told: isOld });
         const written =
           stored === undefined
             ? await store.add(key, text, tenant.session.absolute)
             : await store.replaceIf(key, stored, text);
-        if (written) return { latest: said, isNews: before === undefined || !same(before.groups, groups) };
+        if (!written) continue;
+        const told = async (): Promise<void> => {
+          await store.replaceIf(key, text, JSON.stringify({ ...said, told: true }));
+        };
+        return { latest: said, told: isOld ? undefined : told };
       }
-      return { latest: said, isNews: true };
+      return { latest: said, told: async () => {} };
     },
   };
 }
 
-function parse(stored: string): GroupsNow | undefined {
+function parse(stored: string): z.output<typeof schema> | undefined {
   try {
     return schema.safeParse(JSON.parse(stored)).data;
   } catch {

@@ -135,9 +135,15 @@ export function createBrowserSession(app: Koa, sessions: Sessions): BrowserSessi
     },
     async end(ctx) {
       const { session } = ctx;
+      const cookiesBefore = ctx.res.getHeader('set-cookie') ?? [];
       ctx.session = null;
-      await session?.manuallyCommit();
-      await endReplaced(visitOf(ctx), 'signed_out');
+      try {
+        await session?.manuallyCommit();
+        await endReplaced(visitOf(ctx), 'signed_out');
+      } catch (error) {
+        ctx.res.setHeader('set-cookie', cookiesBefore); // the session is still there, so its cookie stays
+        throw error;
+      }
     },
   };
 }

@@ -81,7 +81,7 @@ export function parseRecord(stored: string, tenant: Tenant, nowMs: number): Sess
   const belongsHere = record.tenant === tenant.id && record.issuer === tenant.oidc.issuer;
   // a limit that the tenant's file made shorter counts for the sessions that are there
   const endsAtMs = Math.min(record.expires_at_ms, record.signed_in_at_ms + tenant.session.absolute);
-  return belongsHere && endsAtMs > nowMs ? record : undefined;
+  return belongsHere && endsAtMs > nowMs ? { ...record, expires_at_ms: endsAtMs } : undefined;
 }
 
 /** The public form: contract section 5. */

@@ -14,8 +14,17 @@ import type { Store } from '../storage/store.ts';
 import type { Tenant } from '../tenants/tenant.ts';
 import type { SessionRecord } from './record.ts';
 
-/** A token that was asked for before the logout comes in within an attempt's ten minutes; clocks get the rest. */
-const MARK_LIFETIME_MS = 15 * 60_000;
+const MARK_TRIES = 5;
+/** The longest that anybody asks for. */
+const MARK_KEPT_MS = 15 * 60_000;
+
+export type Mark = {
+  /** when the IdP says that it ended, by the IdP's clock */
+  readonly atSeconds: number;
+  /** when that came in, by ours */
+  readonly nowMs: number;
+  readonly lifetimeMs: number;
+};
 
 /** A person (`sub`) or a session at the IdP (`sid`); both are only unique together with the issuer. */
 export type Subject = { readonly kind: 'person' | 'sid'; readonly issuer: string; readonly value: string };
@@ -25,8 +34,7 @@ export type SessionIndex = {
   readonly remove: (tenant: Tenant, idDigest: string, record: SessionRecord) => Promise<void>;
   /** digests of ids; some may have ended meanwhile */
   readonly find: (tenant: Tenant, subject: Subject, nowMs: number) => Promise<readonly string[]>;
-  /** @param atSeconds by the IdP's clock */
-  readonly markEnded: (tenant: Tenant, subject: Subject, atSeconds: number, nowMs: number) => Promise<void>;
+  readonly markEnded: (tenant: Tenant, subject: Subject, mark: Mark) => Promise<void>;
   /** Whether the IdP ended what this record stands on. @param begunAtMs when its sign-in was begun here */
   readonly isEnded: (tenant: Tenant, record: SessionRecord, begunAtMs: number) => Promise<boolean>;
 };
@@ -43,11 +51,17 @@ export function createSessionIndex(store: Store): SessionIndex {
       await Promise.all(subjectsOf(record).map((subject) => store.removeMember(indexKey(tenant, subject), idDigest)));
     },
     find: (tenant, subject, nowMs) => store.members(indexKey(tenant, subject), nowMs),
-    async markEnded(tenant, subject, atSeconds, nowMs) {
+    async markEnded(tenant, subject, { atSeconds, nowMs, lifetimeMs }) {
       const key = markKey(tenant, subject);
-      const before = parseMark(await store.swap(key, `${atSeconds} ${nowMs}`, MARK_LIFETIME_MS));
-      // an older order that arrives late must not undo a newer one
-      if (before.atSeconds > atSeconds) await store.set(key, `${before.atSeconds} ${nowMs}`, MARK_LIFETIME_MS);
+      for (let tries = 0; tries < MARK_TRIES; tries++) {
+        const stored = await store.get(key, MARK_KEPT_MS); // one that is there is never made shorter
+        // an older order that arrives late must not undo a newer one
+        const latest = Math.max(atSeconds, stored === undefined ? atSeconds : parseMark(stored).atSeconds);
+        const text = `${latest} ${nowMs}`;
+        const written = stored === undefined ? store.add(key, text, lifetimeMs) : store.replaceIf(key, stored, text);
+        if (await written) return;
+      }
+      throw new Error('a mark changes all the time');
     },
     async isEnded(tenant, record, begunAtMs) {
       const marks = await Promise.all(subjectsOf(record).map((subject) => store.get(markKey(tenant, subject))));

@@ -159,7 +159,7 @@ export function createSessions({ store, index, hints, clock, audit }: Dependenci
     async lastUsedAtMs(tenant, { idDigest, record }) {
       const remainingMs = await store.remainingMs(keys.session(tenant.id, idDigest));
       const usedAtMs = clock.nowMs() - tenant.session.idle + (remainingMs ?? 0);
-      return Math.max(record.signed_in_at_ms, usedAtMs);
+      return Math.min(clock.nowMs(), Math.max(record.signed_in_at_ms, usedAtMs));
     },
     digestOf(tenant, cookieHeader) {
       const id = readCookie(cookieHeader, tenant.sessionCookie);

@@ -14,20 +14,18 @@ import type { Clock } from '../kernel/clock.ts';
 import { readCookie } from '../kernel/cookie-header.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
-import { failureOf, type Refusal } from '../kernel/refusal.ts';
+import type { Refusal } from '../kernel/refusal.ts';
 import type { BrowserSession } from '../sessions/koa-session.ts';
 import { createRecord } from '../sessions/record.ts';
 import type { PersonSessions } from '../sessions/sync.ts';
 import type { Place } from '../tenants/registry.ts';
-import { urls } from '../tenants/tenant.ts';
 import type { Attempt, Attempts } from './attempt.ts';
 import { type Identified, identify } from './identify.ts';
 import { type Recover, roundsCookie } from './recover.ts';
 import { sendRelayPage } from './relay-page.ts';
 import type { Renewal } from './renewal.ts';
 import type { EndReplaced } from './replaced.ts';
-import { parseReturnPath } from './return-path.ts';
-import { setOwnCookie, signInUrl } from './start.ts';
+import { setOwnCookie, signInFailure, signInUrl } from './start.ts';
 
 export type HandleCallback = (ctx: Context, place: Place) => Promise<void>;
 
@@ -52,7 +50,7 @@ export function createHandleCallback(dependencies: Dependencies): HandleCallback
     if (ctx.method === 'GET' && !ANSWER_NAMES.some((name) => query.has(name))) return bare(ctx, place, ownHeaders);
     const answer = await readAnswer(ctx, place, query);
     const state = answer.parameters.get('state');
-    if (state === undefined) throw refusal(withoutState(answer), place);
+    if (state === undefined) throw signInFailure(withoutState(answer), place);
     const { attempt: opened, remains } = await attempts.open(place, ctx.req.headers.cookie, state);
     if (!opened.ok) return recover(ctx, place, opened.refusal, remains);
     const attempt = opened.value;
@@ -62,7 +60,7 @@ export function createHandleCallback(dependencies: Dependencies): HandleCallback
       const verify = () => connection.finish(place.tenant.oidc, answer, attempt);
       if (attempt.renews) return await renewal.finish(ctx, place, attempt, verify);
       const verified = await verify();
-      if (!verified.ok) throw refusal(verified.refusal, place, attempt);
+      if (!verified.ok) throw signInFailure(verified.refusal, place, attempt);
       const person = await admit(ctx, place, attempt, verified.value, dependencies);
       await establish(ctx, place, attempt, verified.value, person, dependencies);
     } catch (error) {
@@ -75,7 +73,7 @@ export function createHandleCallback(dependencies: Dependencies): HandleCallback
 /** Nothing came that a server can see: perhaps a fragment, perhaps a bookmark. */
 async function bare(ctx: Context, place: Place, ownHeaders: OwnHeaders): Promise<void> {
   if (place.tenant.oidc.response_mode === 'fragment' || isNavigation(ctx)) return sendRelayPage(ctx, place, ownHeaders);
-  throw refusal({ reason: 'parameters_missing' }, place);
+  throw signInFailure({ reason: 'parameters_missing' }, place);
 }
 
 async function readAnswer(ctx: Context, place: Place, query: URLSearchParams): Promise<Answer> {
@@ -86,7 +84,7 @@ async function readAnswer(ctx: Context, place: Place, query: URLSearchParams): P
     beside: isGet ? new URLSearchParams() : query,
     crossSite: isCrossSite(ctx.req.headers) ?? false,
   });
-  if (!answer.ok) throw refusal(answer.refusal, place);
+  if (!answer.ok) throw signInFailure(answer.refusal, place);
   return answer.value;
 }
 
@@ -115,11 +113,11 @@ async function admit(
     return person.value;
   }
   const { identity, refusal: reason } = person.refusal;
-  if (identity === undefined) throw refusal(reason, place, attempt);
+  if (identity === undefined) throw signInFailure(reason, place, attempt);
   const { issuer, issuedAtSeconds } = verified;
-  await personSessions.endAll(tenant, { issuer, sub: identity.sub }, 'no_groups', issuedAtSeconds);
+  await personSessions.endAll(tenant, { issuer, sub: identity.sub }, 'no_groups', { byTokensUntil: issuedAtSeconds });
   const who = identity.name ?? identity.email ?? identity.sub;
-  throw refusal(reason, place, attempt).with({ detail: `You signed in as ${who}.` });
+  throw signInFailure(reason, place, attempt).with({ detail: `You signed in as ${who}.` });
 }
 
 async function establish(
@@ -138,7 +136,7 @@ async function establish(
     await personSessions.applyGroups(place.tenant, record);
     await endReplaced(place, attempt, session);
   });
-  if (!established.ok) throw refusal(established.refusal, place, attempt);
+  if (!established.ok) throw signInFailure(established.refusal, place, attempt);
   if (readCookie(ctx.req.headers.cookie, roundsCookie(place)) !== undefined)
     setOwnCookie(ctx, roundsCookie(place), '', 0);
   audit('sign_in.succeeded', {
@@ -150,12 +148,4 @@ async function establish(
     groups: record.groups,
   });
   seeOther(ctx, `${place.site.origin}${attempt.returnPath}`);
-}
-
-function refusal(reason: Refusal, place: Place, attempt?: Attempt): GatewayFailure {
-  const returnPath = attempt?.returnPath ?? parseReturnPath(undefined, place);
-  const failure = failureOf(reason, { event: 'sign_in.refused', retryUrl: signInUrl(place, returnPath) });
-  // whom the IdP or the tenant's rules turned away may be somebody else too; the IdP would say the same again by itself
-  const another = urls.signIn(place.tenant, place.site, { return_to: returnPath, switch_account: '1' });
-  return failure.status === 403 ? failure.with({ switchUrl: another }) : failure;
 }

@@ -13,7 +13,7 @@ import type { Context } from '../edge/request.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
-import { failureOf, type Refusal } from '../kernel/refusal.ts';
+import type { Refusal } from '../kernel/refusal.ts';
 import type { Result } from '../kernel/result.ts';
 import type { Hints } from '../sessions/hint.ts';
 import type { SessionRecord } from '../sessions/record.ts';
@@ -26,7 +26,7 @@ import type { Tenant } from '../tenants/tenant.ts';
 import type { Attempt } from './attempt.ts';
 import { type Identified, identify } from './identify.ts';
 import type { ReturnPath } from './return-path.ts';
-import { type StartSignIn, signInUrl } from './start.ts';
+import { type StartSignIn, signInFailure } from './start.ts';
 
 /** Errors by which an IdP says that it cannot, not that it will not (Core 3.1.2.6, RFC 6749 section 4.1.2.1). */
 const UNABLE = new Set<unknown>(['server_error', 'temporarily_unavailable']);
@@ -55,6 +55,11 @@ type Dependencies = {
   readonly audit: Audit;
   readonly clock: Clock;
 };
+
+/** Somebody is looking, and nothing is lost by going round: a posted form would be, and a prefetch is nobody. */
+function mayGo(ctx: Context): boolean {
+  return ctx.method === 'GET' && isNavigation(ctx) && ctx.get('sec-purpose') === '';
+}
 
 export function createRenewal(dependencies: Dependencies): Renewal {
   const { store, sessions, hints, personSessions, startSignIn, audit, clock } = dependencies;
@@ -118,7 +123,9 @@ export function createRenewal(dependencies: Dependencies): Renewal {
     }
     await end(ctx, place, idDigest, person.refusal.refusal.reason, 'renewal_failed');
     if (sub !== undefined)
-      await personSessions.endAll(tenant, { issuer: verified.issuer, sub }, 'no_groups', verified.issuedAtSeconds);
+      await personSessions.endAll(tenant, { issuer: verified.issuer, sub }, 'no_groups', {
+        byTokensUntil: verified.issuedAtSeconds,
+      });
     return person.refusal.refusal;
   }
 
@@ -126,13 +133,13 @@ export function createRenewal(dependencies: Dependencies): Renewal {
     isDue: (tenant, record) => clock.nowMs() - record.renewed_at_ms >= tenant.session.renew,
 
     async isWanted(ctx, { tenant }, { idDigest, record }) {
-      if (clock.nowMs() - record.renewed_at_ms < tenant.session.renew || !isNavigation(ctx)) return false;
+      if (clock.nowMs() - record.renewed_at_ms < tenant.session.renew || !mayGo(ctx)) return false;
       return (await store.get(keys.renewal(tenant.id, idDigest))) === undefined;
     },
 
     async begin(ctx, place, { idDigest }, returnPath) {
       const { tenant } = place;
-      if (!isNavigation(ctx)) return false;
+      if (!mayGo(ctx)) return false;
       // one at a time, on all replicas; who never comes back is not sent again before the time is over once more
       if (!(await store.add(keys.renewal(tenant.id, idDigest), '1', tenant.session.renew))) return false;
       const idTokenHint = await hints.read(tenant, idDigest);
@@ -165,8 +172,7 @@ export function createRenewal(dependencies: Dependencies): Renewal {
           return undefined;
         },
       );
-      if (refusal !== undefined)
-        throw failureOf(refusal, { event: 'sign_in.refused', retryUrl: signInUrl(place, attempt.returnPath) });
+      if (refusal !== undefined) throw signInFailure(refusal, place, attempt);
       seeOther(ctx, `${place.site.origin}${attempt.returnPath}`);
     },
   };

@@ -7,11 +7,12 @@ import { seeOther } from '../edge/redirect.ts';
 import type { Context } from '../edge/request.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
+import { failureOf, type Refusal } from '../kernel/refusal.ts';
 import type { Sessions } from '../sessions/sessions.ts';
 import type { Place } from '../tenants/registry.ts';
 import { urls } from '../tenants/tenant.ts';
 import { ATTEMPT_LIFETIME_MS, type Attempts } from './attempt.ts';
-import type { ReturnPath } from './return-path.ts';
+import { parseReturnPath, type ReturnPath } from './return-path.ts';
 
 export type StartOptions = {
   readonly returnPath: ReturnPath;
@@ -69,6 +70,19 @@ export function createStartSignIn({ attempts, connection, sessions, audit }: Dep
 /** The address that starts this sign-in again, for buttons and for programs. */
 export function signInUrl({ tenant, site }: Place, returnPath: ReturnPath): string {
   return urls.signIn(tenant, site, { return_to: returnPath });
+}
+
+/** A refused sign-in, with the ways on from it. */
+export function signInFailure(
+  refusal: Refusal,
+  place: Place,
+  attempt?: { readonly returnPath: ReturnPath },
+): GatewayFailure {
+  const returnPath = attempt?.returnPath ?? parseReturnPath(undefined, place);
+  const failure = failureOf(refusal, { event: 'sign_in.refused', retryUrl: signInUrl(place, returnPath) });
+  // whom the IdP or the tenant's rules turned away may be somebody else too; the IdP would say the same again by itself
+  const another = urls.signIn(place.tenant, place.site, { return_to: returnPath, switch_account: '1' });
+  return failure.status === 403 ? failure.with({ switchUrl: another }) : failure;
 }
 
 /** Sent back on the IdP's cross-site POST too, hence `SameSite=None` (RFC 6265bis 5.6.7.1). Zero removes it. */

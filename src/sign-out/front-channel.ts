@@ -5,13 +5,14 @@
  */
 import type { OwnHeaders } from '../edge/headers.ts';
 import type { Context } from '../edge/request.ts';
-import type { Clock } from '../kernel/clock.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import type { PersonSessions } from '../sessions/sync.ts';
 import type { Place } from '../tenants/registry.ts';
 
 const SID_MAX_CHARACTERS = 1_024;
+/** Anybody can ask for a mark, so it is a short one: long enough for a sign-in whose token has been seen. */
+const MARKED_MS = 60_000;
 
 export type FrontChannel = (ctx: Context, place: Place, query: URLSearchParams) => Promise<void>;
 
@@ -21,12 +22,7 @@ export function isFrontChannel(query: URLSearchParams, { tenant }: Place): boole
   return query.has('iss') || tenant.oidc.quirks.includes('frontchannel_sid_only');
 }
 
-export function createFrontChannel(
-  personSessions: PersonSessions,
-  ownHeaders: OwnHeaders,
-  audit: Audit,
-  clock: Clock,
-): FrontChannel {
+export function createFrontChannel(personSessions: PersonSessions, ownHeaders: OwnHeaders, audit: Audit): FrontChannel {
   return async (ctx, place, query) => {
     const { tenant } = place;
     const { issuer } = tenant.oidc;
@@ -37,12 +33,20 @@ export function createFrontChannel(
     const issuers = query.getAll('iss');
     const isMeant = issuers.length === 0 || (issuers.length === 1 && issuers[0] === issuer);
     if (!isMeant || moreSids.length > 0 || sid === '' || sid.length > SID_MAX_CHARACTERS) return;
-    const order = { issuer, sid, sub: undefined, issuedAtSeconds: Math.floor(clock.nowMs() / 1000) };
-    const ended = await personSessions.obey(tenant, order).catch((error: unknown) => {
+    const order = {
+      issuer,
+      sid,
+      sub: undefined,
+      issuedAtSeconds: Number.POSITIVE_INFINITY, // the IdP says no time, and our clock is not its
+      clockToleranceSeconds: 0,
+      markedMs: MARKED_MS,
+    };
+    const who = { tenant: tenant.id, request_id: ctx.state.requestId, client: ctx.state.client, by: 'front_channel' };
+    try {
+      audit('sign_out.ordered', { ...who, ended: await personSessions.obey(tenant, order) });
+    } catch (error) {
       if (!(error instanceof GatewayFailure)) throw error;
-      return error.code;
-    });
-    const { requestId, client } = ctx.state;
-    audit('sign_out.ordered', { tenant: tenant.id, request_id: requestId, client, by: 'front_channel', ended });
+      audit('sign_out.refused', { ...who, error: error.code, reason: error.options.reason ?? error.code });
+    }
   };
 }

@@ -83,8 +83,10 @@ export function createPersonSignOut(dependencies: Dependencies): PersonSignOut {
       const chosen = form.get('session');
       if (chosen !== null && chosen !== session.idDigest) return endOther(ctx, place, session, chosen);
       const { issuer, sub } = session.record;
+      // the others first: while this one is there, what failed can be tried again
+      if (form.get('everywhere') === '1')
+        await personSessions.endAll(tenant, { issuer, sub }, 'ended_by_person', { except: session.idDigest });
       await end(ctx, place, session);
-      if (form.get('everywhere') === '1') await personSessions.endAll(tenant, { issuer, sub }, 'ended_by_person');
     },
   };
 }

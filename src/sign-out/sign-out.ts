@@ -10,14 +10,22 @@ import { type FrontChannel, isFrontChannel } from './front-channel.ts';
 import type { PersonSignOut } from './person.ts';
 
 export type HandleSignOut = (ctx: Context, place: Place) => Promise<void>;
+/** Makes the browser's session known to a handler; the IdP's messages are none of its business. */
+type WithSession = (handle: HandleSignOut) => HandleSignOut;
 
-export function createHandleSignOut(back: BackChannel, front: FrontChannel, person: PersonSignOut): HandleSignOut {
+export function createHandleSignOut(
+  back: BackChannel,
+  front: FrontChannel,
+  person: PersonSignOut,
+  withSession: WithSession,
+): HandleSignOut {
   return async (ctx, place) => {
     if (ctx.method === 'POST') {
       const form = await readForm(ctx);
-      return form.has('logout_token') ? back(ctx, place, form) : person.signOut(ctx, place, form);
+      if (form.has('logout_token')) return back(ctx, place, form);
+      return withSession(() => person.signOut(ctx, place, form))(ctx, place);
     }
     const query = new URLSearchParams(ctx.querystring);
-    return isFrontChannel(query, place) ? front(ctx, place, query) : person.ask(ctx, place);
+    return isFrontChannel(query, place) ? front(ctx, place, query) : withSession(person.ask)(ctx, place);
   };
 }

@@ -35,6 +35,8 @@ const IDENTITY = {
   zoneinfo: null,
 };
 
+const ORDER = { clockToleranceSeconds: 0, markedMs: 60_000 };
+
 /** mulberry32: the same seed, the same schedule. */
 function seeded(seed: number): () => number {
   let state = seed;
@@ -109,6 +111,7 @@ describe(`over ${SCHEDULES} schedules`, () => {
         const [here, there] = [replica(staged), replica(staged)];
         const [sub, sid, id] = [`${by}-${seed}`, `${by}-s-${seed}`, `${by}${seed}`.padEnd(43, '0')];
         const order = {
+          ...ORDER,
           issuer,
           sid: by === 'sub' ? undefined : sid,
           sub: by === 'sid' ? undefined : sub,
@@ -129,7 +132,7 @@ describe(`over ${SCHEDULES} schedules`, () => {
     for (let seed = 0; seed < 50; seed++) {
       const { store: staged, play } = createStage(seeded(seed));
       const [sub, sid, id] = [`later-${seed}`, `later-s-${seed}`, `later${seed}`.padEnd(43, '0')];
-      await plain.persons.obey(tenant, { issuer, sid: undefined, sub, issuedAtSeconds: seconds });
+      await plain.persons.obey(tenant, { ...ORDER, issuer, sid: undefined, sub, issuedAtSeconds: seconds });
       clock.advance(1);
       const established = replica(staged).sessions.establish(tenant, id, freshOf(sub, sid));
       await play([established]);
@@ -168,7 +171,7 @@ describe(`over ${SCHEDULES} schedules`, () => {
           sid: sids.new,
           token_iat: seconds,
         }));
-        const order = { issuer, sid: sids[which], sub: undefined, issuedAtSeconds: seconds };
+        const order = { ...ORDER, issuer, sid: sids[which], sub: undefined, issuedAtSeconds: seconds };
         await play([renewing, there.persons.obey(tenant, order)]);
         const found = await plain.sessions.findById(tenant, id, false);
         // a logout of the old sid that comes when the session has moved on is about nothing any more
@@ -177,6 +180,21 @@ describe(`over ${SCHEDULES} schedules`, () => {
       }
     },
   );
+
+  it('two logouts at the same time leave the mark of the later one', async () => {
+    for (let seed = 0; seed < SCHEDULES; seed++) {
+      const { store: staged, play } = createStage(seeded(seed));
+      const [here, there] = [replica(staged), replica(staged)];
+      const subject = { kind: 'person' as const, issuer, value: `marks-${seed}` };
+      const mark = (atSeconds: number) => ({ atSeconds, nowMs: clock.nowMs(), lifetimeMs: 60_000 });
+      const { record } = freshOf(subject.value, 'none', seconds - 5);
+      await play([
+        here.index.markEnded(tenant, subject, mark(seconds)),
+        there.index.markEnded(tenant, subject, mark(seconds - 10)),
+      ]);
+      expect({ seed, ended: await plain.index.isEnded(tenant, record, clock.nowMs()) }).toEqual({ seed, ended: true });
+    }
+  });
 
   it('two changes of groups at the same time leave those of the younger token', async () => {
     for (let seed = 0; seed < SCHEDULES; seed++) {
