@@ -10,15 +10,19 @@ import type { OidcConnection } from './connections/oidc/connection.ts';
 import { createFailures } from './edge/failures.ts';
 import { createOwnHeaders } from './edge/headers.ts';
 import { type Context, checkTarget, createIntake, type RequestState } from './edge/request.ts';
+import { createAdmission } from './gateway/admission.ts';
 import { createForwardAuth } from './gateway/forward-auth.ts';
 import { createGuard } from './gateway/guard.ts';
 import { sendHomePage } from './gateway/home.ts';
+import { createProxy } from './gateway/proxy.ts';
+import { createStreams } from './gateway/streams.ts';
+import { createHandleUpgrade, type HandleUpgrade } from './gateway/upgrade.ts';
 import type { Assertions } from './identity/assertion.ts';
 import type { Clock } from './kernel/clock.ts';
 import type { Audit } from './kernel/events.ts';
 import { GatewayFailure } from './kernel/failure.ts';
 import type { Sealer } from './kernel/seal.ts';
-import { createAccessLog } from './ops/access-log.ts';
+import { createAccessLog, createUpgradeLog } from './ops/access-log.ts';
 import type { Health } from './ops/health.ts';
 import type { Logger } from './ops/log.ts';
 import { createHints } from './sessions/hint.ts';
@@ -60,7 +64,15 @@ export type Parts = {
 type Handle = (ctx: Context, place: Place) => Promise<void>;
 type Middleware = Koa.Middleware<RequestState>;
 
-export function createApp(parts: Parts): Koa<RequestState> {
+export type App = {
+  readonly handle: ReturnType<Koa['callback']>;
+  readonly upgrade: HandleUpgrade;
+  /** Ends what a drain cannot wait for. */
+  readonly endStreams: () => void;
+  readonly close: () => Promise<void>;
+};
+
+export function createApp(parts: Parts): App {
   const { audit, clock, registry, store } = parts;
   const app = new Koa<RequestState>();
   const ownHeaders = createOwnHeaders(parts.publicUrl.protocol === 'https:');
@@ -83,9 +95,12 @@ export function createApp(parts: Parts): Koa<RequestState> {
     audit,
     clock,
   });
-  const guard = createGuard({ sessions, personSessions, renewal, startSignIn, ownHeaders });
+  const streams = createStreams(sessions);
+  const proxy = createProxy(streams);
+  const admission = createAdmission(sessions, parts.assertions);
+  const guard = createGuard({ sessions, personSessions, renewal, admission, proxy, startSignIn, ownHeaders });
   const signIn = createHandleSignIn(sessions, renewal, startSignIn);
-  const forwardAuth = createForwardAuth({ registry, sessions, renewal, assertions: parts.assertions });
+  const forwardAuth = createForwardAuth({ registry, sessions, renewal, admission });
   const callback = createHandleCallback({
     attempts,
     connection,
@@ -139,10 +154,6 @@ export function createApp(parts: Parts): Koa<RequestState> {
   app.use(createIntake(parts.trustedProxies)); // first: the number by which everything else is found
   app.use(createAccessLog(parts.logger, audit)); // outside failures: it logs what the client got
   app.use(createFailures(ownHeaders)); // outside all that may refuse, so that no refusal loses its cookies
-  app.use(async (ctx, next) => {
-    ownHeaders(ctx); // every answer of our own has them, refusals too; pages widen them for themselves
-    await next();
-  });
   app.use(checkTarget);
   app.use(async (ctx, next) => {
     // before the router, which it does not need: most requests are of people who are signed in
@@ -151,6 +162,10 @@ export function createApp(parts: Parts): Koa<RequestState> {
     if (place === undefined) return next();
     ctx.state.place = place;
     await guard.tenantUrl(ctx, place);
+  });
+  app.use(async (ctx, next) => {
+    ownHeaders(ctx); // every answer of our own has them; pages widen them for themselves
+    await next();
   });
   app.use(notAllowed);
   app.use(router.routes());
@@ -162,7 +177,13 @@ export function createApp(parts: Parts): Koa<RequestState> {
   });
   // what happens after the answer has begun (a client that went away) is nobody's failure
   app.on('error', (error: unknown) => parts.logger.debug({ err: error }, 'connection'));
-  return app;
+  const log = createUpgradeLog(parts.logger);
+  return {
+    handle: app.callback(),
+    upgrade: createHandleUpgrade({ trusted: parts.trustedProxies, registry, admission, streams, log }),
+    endStreams: streams.closeAll,
+    close: proxy.close,
+  };
 }
 
 /** Paths whose GET changes something. */

@@ -87,7 +87,7 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     clock,
   });
   const ops = await openListener(createOpsApp(health).callback(), settings.opsHost, settings.opsPort);
-  const listener = await openListener(app.callback(), settings.host, settings.port);
+  const listener = await openListener(app.handle, settings.host, settings.port, app.upgrade);
   const watch = watchFolder(join(settings.configDir, 'tenants'), apply, cannotLook);
   logger.info(
     { event: 'listening', public_url: settings.publicUrl.origin, listener: listener.url, ops: ops.url },
@@ -100,9 +100,10 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     async drain() {
       health.drain();
       await watch.close();
+      app.endStreams();
       await listener.drain(DRAIN_LIMIT_MS);
       await ops.drain(1_000);
-      await Promise.all([outbound.close(), store.close()]);
+      await Promise.all([app.close(), outbound.close(), store.close()]);
       logger.info({ event: 'drained' }, 'drained');
     },
   };

@@ -125,6 +125,15 @@ const accessRule = z.strictObject({
   anonymous: z.boolean().optional(),
 });
 
+/** The app: an origin; paths are the browser's. */
+const upstream = z.strictObject({
+  url: webUrl
+    .refine((text) => /^https?:\/\/[^/?#@]+\/?$/i.test(text), 'must be an origin: scheme, host and port, nothing else')
+    .transform((text) => new URL(text).origin),
+  strip_prefix: z.boolean().default(false),
+  timeout: duration.default(30_000),
+});
+
 export const tenantFileSchema = z.strictObject({
   id: z.string().regex(TENANT_ID, 'must match [a-z0-9][a-z0-9-]{0,62}'),
   slug: z
@@ -157,7 +166,7 @@ export const tenantFileSchema = z.strictObject({
         .default(null),
     })
     .prefault({}),
-  upstream: z.unknown().optional(),
+  upstream: upstream.optional(),
   links: z.unknown().optional(),
   access: z.array(accessRule).default([]),
 });
@@ -166,7 +175,7 @@ export type TenantFile = z.output<typeof tenantFileSchema>;
 export type OidcConfig = TenantFile['oidc'];
 
 /** Keys of the contract that this version accepts and does nothing with yet; said in the log, never silently. */
-export const NOT_YET = ['upstream', 'links'] as const;
+export const NOT_YET = ['links'] as const;
 
 type Located = { readonly path: readonly PropertyKey[]; readonly message: string };
 

@@ -42,5 +42,6 @@ ${detail === undefined ? '' : html`<p>${detail}</p>`}
     await sendPage(ctx, { title, content, tenant: ctx.state.place?.tenant }, ownHeaders);
     return;
   }
+  ownHeaders(ctx);
   ctx.body = { error: failure.code, error_description: text, request_id: requestId, ...failure.options.members };
 }

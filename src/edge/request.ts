@@ -17,6 +17,8 @@ export type RequestState = {
   client: string;
   /** whether the peer is a proxy of ours, whose `X-…` headers count */
   trusted: boolean;
+  /** the way of the request so far, as it is told to whoever comes next */
+  forwardedFor: string;
   /** lower case, without a port */
   host: string;
   place?: Place;
@@ -29,14 +31,22 @@ const URL_MAX_CHARACTERS = 16 * 1024;
 
 export function createIntake(trusted: NetworkList): Koa.Middleware<RequestState> {
   return async (ctx, next) => {
-    ctx.state.requestId = randomUUID();
-    const peer = plainAddress(ctx.req.socket.remoteAddress ?? '');
-    const believed = trusted.has(peer);
-    ctx.state.trusted = believed;
-    ctx.state.client = believed ? clientAddress(header(ctx.req, 'x-forwarded-for'), peer, trusted) : peer;
-    ctx.state.host = hostName((believed && header(ctx.req, 'x-forwarded-host')) || ctx.req.headers.host || '');
+    Object.assign(ctx.state, seeRequest(ctx.req, trusted));
     ctx.set('X-Request-Id', ctx.state.requestId);
     await next();
+  };
+}
+
+export function seeRequest(request: IncomingMessage, trusted: NetworkList): RequestState {
+  const peer = plainAddress(request.socket.remoteAddress ?? '');
+  const believed = trusted.has(peer);
+  const forwardedFor = believed ? header(request, 'x-forwarded-for') : undefined;
+  return {
+    requestId: randomUUID(),
+    trusted: believed,
+    client: clientAddress(forwardedFor, peer, trusted),
+    forwardedFor: forwardedFor === undefined ? peer : `${forwardedFor}, ${peer}`,
+    host: hostName((believed && header(request, 'x-forwarded-host')) || request.headers.host || ''),
   };
 }
 

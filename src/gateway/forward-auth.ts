@@ -6,15 +6,13 @@
 import { canonicalPath, pathWithin } from '../edge/path.ts';
 import type { Context } from '../edge/request.ts';
 import { decideAccess } from '../identity/access.ts';
-import type { Assertions } from '../identity/assertion.ts';
-import { identityHeaders } from '../identity/headers.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
-import { sessionJson } from '../sessions/record.ts';
 import type { Session, Sessions } from '../sessions/sessions.ts';
 import type { Renewal } from '../sign-in/renewal.ts';
 import { parseReturnPath } from '../sign-in/return-path.ts';
 import { signInUrl } from '../sign-in/start.ts';
 import { type Place, type Registry, slugOf } from '../tenants/registry.ts';
+import type { Admission } from './admission.ts';
 
 export type ForwardAuth = (ctx: Context) => Promise<void>;
 
@@ -22,13 +20,13 @@ type Dependencies = {
   readonly registry: Registry;
   readonly sessions: Sessions;
   readonly renewal: Renewal;
-  readonly assertions: Assertions;
+  readonly admission: Admission;
 };
 
 /** What the proxy is asking about. */
 type Subject = { readonly place: Place; readonly target: string | undefined };
 
-export function createForwardAuth({ registry, sessions, renewal, assertions }: Dependencies): ForwardAuth {
+export function createForwardAuth({ registry, sessions, renewal, admission }: Dependencies): ForwardAuth {
   return async (ctx) => {
     const query = new URLSearchParams(ctx.querystring);
     const subject = findSubject(ctx, query, registry);
@@ -41,22 +39,9 @@ export function createForwardAuth({ registry, sessions, renewal, assertions }: D
     if (await renewal.isWanted(ctx, place, session)) return askToSignIn(ctx, query, `${url}&renew=1`);
     if (!mayOpen(subject, session)) throw new GatewayFailure('access_denied', { reason: 'access_rule' });
     ctx.status = 200;
-    ctx.set(identityHeaders(session.record));
-    ctx.set(
-      'X-Auth-Request-Assertion',
-      await assertions.of(assertionId(session), {
-        ...sessionJson(session.record),
-        tenant: place.tenant.id,
-        sub: session.record.sub,
-      }),
-    );
+    ctx.set(await admission.identityOf(place, session));
     ctx.body = '';
   };
-}
-
-/** What an assertion says changes with these, and with nothing else. */
-export function assertionId({ idDigest, record }: Session): string {
-  return `${idDigest} ${record.renewed_at_ms} ${record.groups_iat}`;
 }
 
 function askToSignIn(ctx: Context, query: URLSearchParams, url: string): void {

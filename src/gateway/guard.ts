@@ -4,11 +4,8 @@
  */
 import type { OwnHeaders } from '../edge/headers.ts';
 import { isNavigation } from '../edge/negotiate.ts';
-import { canonicalPath, pathWithin } from '../edge/path.ts';
 import type { Context } from '../edge/request.ts';
-import { decideAccess } from '../identity/access.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
-import { failureOf } from '../kernel/refusal.ts';
 import type { Session, Sessions } from '../sessions/sessions.ts';
 import type { PersonSessions } from '../sessions/sync.ts';
 import type { Renewal } from '../sign-in/renewal.ts';
@@ -17,6 +14,8 @@ import { type StartSignIn, signInUrl } from '../sign-in/start.ts';
 import type { Place } from '../tenants/registry.ts';
 import { urls } from '../tenants/tenant.ts';
 import { sendAccountPage, sendSessionJson } from './account.ts';
+import type { Admission } from './admission.ts';
+import type { AppProxy } from './proxy.ts';
 
 export type Guard = {
   readonly tenantUrl: (ctx: Context, place: Place) => Promise<void>;
@@ -28,23 +27,19 @@ type Dependencies = {
   readonly sessions: Sessions;
   readonly personSessions: PersonSessions;
   readonly renewal: Renewal;
+  readonly admission: Admission;
+  readonly proxy: AppProxy;
   readonly startSignIn: StartSignIn;
   readonly ownHeaders: OwnHeaders;
 };
 
-export function createGuard({ sessions, personSessions, renewal, startSignIn, ownHeaders }: Dependencies): Guard {
-  /** @returns the session, or `undefined` when the answer is the way to the IdP already */
-  async function admit(ctx: Context, place: Place, returnTo: string | undefined): Promise<Session | undefined> {
-    const session = await sessions.find(place.tenant, ctx);
-    if (session === undefined) {
-      const returnPath = parseReturnPath(returnTo, place);
-      if (!isNavigation(ctx)) throw signInRequired(signInUrl(place, returnPath));
-      await startSignIn(ctx, place, { returnPath });
-      return undefined;
-    }
-    if (!renewal.isDue(place.tenant, session.record)) return session;
-    const begun = await renewal.begin(ctx, place, session, parseReturnPath(returnTo, place));
-    return begun ? undefined : session;
+export function createGuard(dependencies: Dependencies): Guard {
+  const { sessions, personSessions, renewal, admission, proxy, startSignIn, ownHeaders } = dependencies;
+
+  async function askToSignIn(ctx: Context, place: Place, returnTo: string | undefined): Promise<void> {
+    const returnPath = parseReturnPath(returnTo, place);
+    if (!isNavigation(ctx)) throw signInRequired(signInUrl(place, returnPath));
+    await startSignIn(ctx, place, { returnPath });
   }
 
   async function sendAccount(ctx: Context, place: Place, session: Session): Promise<void> {
@@ -55,16 +50,22 @@ export function createGuard({ sessions, personSessions, renewal, startSignIn, ow
 
   return {
     async tenantUrl(ctx, place) {
-      const path = canonicalPath(ctx.path);
-      if (!path.ok) throw failureOf(path.refusal);
-      const session = await admit(ctx, place, ctx.req.url);
-      if (session === undefined) return;
-      const { access } = place.tenant;
-      const within = pathWithin(path.value, place.site.prefix === '' ? 0 : 1);
-      if (decideAccess(access, within, session.record.groups) === 'deny') throw accessDenied(ctx, place, session);
+      const { tenant } = place;
+      const { path, within, session, decision } = await admission.judge(place, ctx.path, ctx);
+      ownHeaders(ctx); // an answer of the app's own goes without them
+      if (decision === 'deny' && session !== undefined) throw accessDenied(ctx, place, session);
+      if (decision !== 'allow' || (session === undefined && tenant.upstream === undefined))
+        return askToSignIn(ctx, place, ctx.req.url);
+      if (session !== undefined && renewal.isDue(tenant, session.record))
+        if (await renewal.begin(ctx, place, session, parseReturnPath(ctx.req.url, place))) return;
+      const { upstream } = tenant;
+      if (upstream !== undefined) {
+        const told = await admission.tell(place, session, ctx.state);
+        return proxy.pass(ctx, { place, upstream, path: upstream.strip_prefix ? within : path, session, told });
+      }
       if (ctx.method !== 'GET' && ctx.method !== 'HEAD')
         throw new GatewayFailure('method_not_allowed', { headers: { Allow: 'GET, HEAD' } });
-      await sendAccount(ctx, place, session);
+      if (session !== undefined) await sendAccount(ctx, place, session);
     },
     async sessionJson(ctx, place) {
       const session = await sessions.find(place.tenant, ctx);
@@ -73,8 +74,9 @@ export function createGuard({ sessions, personSessions, renewal, startSignIn, ow
     },
     async account(ctx, place) {
       // no renewal from here: it would lead back to the tenant URL
-      const session = (await sessions.find(place.tenant, ctx)) ?? (await admit(ctx, place, undefined));
-      if (session !== undefined) await sendAccount(ctx, place, session);
+      const session = await sessions.find(place.tenant, ctx);
+      if (session === undefined) return askToSignIn(ctx, place, undefined);
+      await sendAccount(ctx, place, session);
     },
   };
 }

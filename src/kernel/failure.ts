@@ -101,6 +101,8 @@ export type FailureOptions = {
   readonly detail?: string;
   /** where the page's button leads; a URL of ours */
   readonly retryUrl?: string | undefined;
+  /** instead of the code's usual one */
+  readonly status?: number;
   /** where somebody who may not enter becomes somebody else; a URL of ours */
   readonly switchUrl?: string | undefined;
   /** the event as which it is told to the operator; without one it is in the request's log line only */
@@ -120,7 +122,7 @@ export class GatewayFailure extends Error {
   }
 
   get status(): number {
-    return FAILURES[this.code].status;
+    return this.options.status ?? FAILURES[this.code].status;
   }
 
   /** The same failure, with more known about it. */

@@ -2,6 +2,7 @@
  * One line per request: who, where, what came of it, how long it took. The path without its query, since a query may hold
  * a token. What failed is told here or, where it has an event of its own, in that event's line: once either way.
  */
+import type { IncomingMessage } from 'node:http';
 import type Koa from 'koa';
 import type { RequestState } from '../edge/request.ts';
 import type { Audit } from '../kernel/events.ts';
@@ -28,6 +29,15 @@ export function createAccessLog(logger: Logger, audit: Audit): Koa.Middleware<Re
       ms: Math.round((performance.now() - startedAt) * 10) / 10,
     };
     logger.info(failure === undefined ? line : { ...line, ...describe(failure) }, 'request');
+  };
+}
+
+/** The same line for an upgrade, which no middleware sees. */
+export function createUpgradeLog(logger: Logger) {
+  return ({ requestId, client, place }: RequestState, { url = '' }: IncomingMessage, outcome: string): void => {
+    const who = { tenant: place?.tenant.id, request_id: requestId, client };
+    const path = url.split('?', 1)[0]?.slice(0, PATH_MAX_CHARACTERS);
+    logger.info({ event: 'request', ...who, method: 'GET', path, upgrade: outcome }, 'request');
   };
 }
 

@@ -1,14 +1,14 @@
 /** Opening and draining a listener: none accepted is lost, none idle holds the process. */
-import { randomUUID } from 'node:crypto';
-import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { FAILURES, type FailureCode } from '../kernel/failure.ts';
+import { answerRaw } from '../edge/raw-answer.ts';
 
 /** A URL may have 16 KiB and cookies come on top; Node's default would cut both off at 16 KiB together. */
 const HEADERS_MAX_BYTES = 64 * 1024;
 const HEADERS_TIMEOUT_MS = 15_000;
-const REQUEST_TIMEOUT_MS = 60_000;
+/** Uploads through us may take long; slow headers and our own forms have limits of their own. */
+const REQUEST_TIMEOUT_MS = 0;
 /** Longer than the idle time of common balancers (60 s), so that they and not we end a connection they may be using. */
 const KEEP_ALIVE_MS = 75_000;
 
@@ -19,7 +19,14 @@ export type Listener = {
   readonly drain: (limitMs: number) => Promise<void>;
 };
 
-export async function openListener(handle: RequestListener, host: string, port: number): Promise<Listener> {
+type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
+export async function openListener(
+  handle: RequestListener,
+  host: string,
+  port: number,
+  upgrade?: Upgrade,
+): Promise<Listener> {
   const server = createServer(
     {
       maxHeaderSize: HEADERS_MAX_BYTES,
@@ -30,6 +37,7 @@ export async function openListener(handle: RequestListener, host: string, port: 
     handle,
   );
   server.on('clientError', refuseMalformed);
+  if (upgrade !== undefined) server.on('upgrade', upgrade);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, resolve);
@@ -48,20 +56,7 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
     socket.destroy();
     return;
   }
-  const code: FailureCode = error.code === 'HPE_HEADER_OVERFLOW' ? 'request_too_large' : 'request_invalid';
-  const { status, text } = FAILURES[code];
-  const body = JSON.stringify({ error: code, error_description: text, request_id: randomUUID() });
-  const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
-    'Content-Type: application/json; charset=utf-8',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    'Cache-Control: no-store',
-    'Referrer-Policy: no-referrer',
-    'X-Content-Type-Options: nosniff',
-    "Content-Security-Policy: default-src 'none'",
-    'Connection: close',
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  answerRaw(socket, error.code === 'HPE_HEADER_OVERFLOW' ? 'request_too_large' : 'request_invalid');
 }
 
 function addressOf(server: Server): AddressInfo {

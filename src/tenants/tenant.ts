@@ -13,6 +13,7 @@ export type Tenant = {
   readonly oidc: OidcConfig;
   readonly groups: GroupTable;
   readonly access: TenantFile['access'];
+  readonly upstream: TenantFile['upstream'];
   readonly session: TenantFile['session'];
   readonly signOut: TenantFile['sign_out'];
   readonly branding: TenantFile['branding'];
@@ -35,6 +36,7 @@ export function createTenant(file: TenantFile): Tenant {
     oidc: Object.freeze(file.oidc),
     groups: createGroupTable(file),
     access: file.access,
+    upstream: file.upstream,
     session: file.session,
     signOut: file.sign_out,
     branding: file.branding,
