@@ -1,14 +1,17 @@
 /**
- * `npm start`: the gateway, exactly as in production, and beside it a demo identity provider for the shipped `config/`.
+ * `npm start`: the gateway, exactly as in production, and beside it a demo identity provider and a demo application for the
+ * shipped `config/`.
  * The gateway speaks from 127.0.0.1 and the provider from localhost: two sites to a browser, as in real life.
  */
 import { parseSettings } from '../src/config/settings.ts';
 import { createTenantFolder } from '../src/config/tenant-folder.ts';
 import { main } from '../src/main.ts';
 import { sitesOf, urls } from '../src/tenants/tenant.ts';
+import { openDemoApp } from './app.ts';
 import { openIdp, type Person } from './idp.ts';
 
 const IDP_PORT = 3001; // the shipped tenants name it as their issuer
+const APP_PORT = 3002; // and this as their upstream
 
 const PEOPLE: readonly Person[] = [
   {
@@ -32,7 +35,7 @@ const PEOPLE: readonly Person[] = [
   },
 ];
 
-async function startDemoIdp(): Promise<void> {
+async function startDemo(): Promise<void> {
   const settings = parseSettings(process.env);
   if ('problems' in settings || process.env.CONFIG_DIR) return; // somebody else's tenants have their own providers
   const { configDir, production, publicUrl } = settings;
@@ -54,9 +57,10 @@ async function startDemoIdp(): Promise<void> {
     client.signOutUris.push(...sites.map((site) => urls.signOut(file, site)));
     clients.set(clientId, client);
   }
+  await openDemoApp(APP_PORT);
   await openIdp({ port: IDP_PORT, people: PEOPLE, clients: [...clients.values()] });
   process.stderr.write(`\n  The demo is ready: open ${settings.publicUrl.origin}/\n\n`);
 }
 
 await main();
-await startDemoIdp().catch((error: Error) => process.stderr.write(`The demo IdP could not start: ${error.message}\n`));
+await startDemo().catch((error: Error) => process.stderr.write(`The demo could not start: ${error.message}\n`));
