@@ -2,7 +2,11 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
-export type Target = { readonly name: string; readonly url: string; readonly cookie?: string };
+export type Target = {
+  readonly name: string;
+  readonly url: string;
+  readonly headers?: Readonly<Record<string, string>>;
+};
 export type Figure = { readonly name: string; readonly perSecond: number; readonly p50: string; readonly p99: string };
 
 const SECONDS = 4;
@@ -15,8 +19,8 @@ export async function compare(targets: readonly Target[]): Promise<Figure[]> {
   return rounds.map((figures) => figures.sort((a, b) => a.perSecond - b.perSecond)[Math.floor(ROUNDS / 2)] as Figure);
 }
 
-async function measure({ name, url, cookie }: Target): Promise<Figure> {
-  const headers = cookie === undefined ? [] : ['-H', `cookie: ${cookie}`];
+async function measure({ name, url, headers: sent = {} }: Target): Promise<Figure> {
+  const headers = Object.entries(sent).flatMap(([header, value]) => ['-H', `${header}: ${value}`]);
   const args = ['-t1', '-c64', `-d${SECONDS}s`, '--latency', ...headers, url];
   const { stdout } = await promisify(execFile)('wrk', args);
   if (/Non-2xx/.test(stdout)) throw new Error(`${name}: not all answers were good\n${stdout}`);
@@ -24,8 +28,8 @@ async function measure({ name, url, cookie }: Target): Promise<Figure> {
   return {
     name,
     perSecond: Number(find(/Requests\/sec:\s+([\d.]+)/)),
-    p50: find(/50%\s+(\S+)/),
-    p99: find(/99%\s+(\S+)/),
+    p50: find(/ 50%\s+(\S+)/),
+    p99: find(/ 99%\s+(\S+)/),
   };
 }
 

@@ -3,7 +3,8 @@
  * sign-ins that are posted on and force https on a loopback demo. Answers of the app never pass here.
  */
 import { hash } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import helmet from 'helmet';
 import type { Context } from './request.ts';
 
@@ -45,14 +46,30 @@ export function createOwnHeaders(https: boolean): OwnHeaders {
     referrerPolicy: { policy: 'no-referrer' },
     xFrameOptions: { action: 'deny' },
   });
-  return (ctx, policy = {}) => {
+  /** What an answer without a policy of its own gets is always the same: worked out once, by helmet too. */
+  const plain = capture(set);
+  return (ctx, policy) => {
+    if (policy === undefined) {
+      for (const [name, value] of plain) ctx.res.setHeader(name, value);
+      return;
+    }
     policies.set(ctx.res, policy);
-    set(ctx.req, ctx.res, (error) => {
-      if (error) throw error;
-    });
+    set(ctx.req, ctx.res, rethrow);
     if (policy.framedBy !== undefined) ctx.remove('X-Frame-Options'); // it cannot name an origin
     ctx.set('Cache-Control', 'no-store');
   };
+}
+
+function capture(set: ReturnType<typeof helmet>): [string, string][] {
+  const request = new IncomingMessage(new Socket());
+  const response = new ServerResponse(request);
+  set(request, response, rethrow);
+  response.setHeader('Cache-Control', 'no-store');
+  return response.getHeaderNames().map((name) => [name, String(response.getHeader(name))]);
+}
+
+function rethrow(error: unknown): void {
+  if (error) throw error;
 }
 
 function sourceHash(text: string): string {

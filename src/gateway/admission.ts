@@ -39,8 +39,8 @@ export function createAdmission(sessions: Sessions, assertions: Assertions): Adm
     const { idDigest, record } = session;
     // what an assertion says changes with these, and with nothing else
     const id = `${idDigest} ${record.renewed_at_ms} ${record.groups_iat}`;
-    const claims = { ...sessionJson(record), tenant: tenant.id, sub: record.sub };
-    return { ...identityHeaders(record), 'X-Auth-Request-Assertion': await assertions.of(id, claims) };
+    const assertion = await assertions.of(id, () => ({ ...sessionJson(record), tenant: tenant.id, sub: record.sub }));
+    return { ...identityHeaders(record), 'X-Auth-Request-Assertion': assertion };
   }
 
   return {

@@ -15,15 +15,14 @@ const KEPT_MAX = 20_000;
 /** RFC 8410 section 7: what stands before the 32 bytes of an Ed25519 key in PKCS #8. */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 
+type AssertedClaims = Readonly<Record<string, unknown>> & { readonly tenant: string; readonly sub: string };
+
 export type Assertions = {
   /**
    * @param id of what is asserted: the same id must mean the same claims
-   * @param claims the whole identity; `tenant` becomes the audience
+   * @param claimsOf the whole identity, worked out only when an assertion has to be made; `tenant` becomes the audience
    */
-  readonly of: (
-    id: string,
-    claims: Readonly<Record<string, unknown>> & { readonly tenant: string; readonly sub: string },
-  ) => Promise<string>;
+  readonly of: (id: string, claimsOf: () => AssertedClaims) => Promise<string>;
   /** RFC 7517 */
   readonly jwks: { readonly keys: readonly JWK[] };
 };
@@ -36,11 +35,12 @@ export async function createAssertions(secrets: readonly Secret[], publicUrl: UR
 
   return {
     jwks: { keys: keys.map(({ jwk }) => jwk) },
-    of(id, claims) {
+    of(id, claimsOf) {
       const nowSeconds = Math.floor(clock.nowMs() / 1000);
       const kept = made.get(id);
       if (kept !== undefined && nowSeconds - kept.atSeconds < REUSED_SECONDS) return kept.token;
       if (made.size >= KEPT_MAX) made.delete(made.keys().next().value ?? '');
+      const claims = claimsOf();
       const token = new SignJWT({ ...claims })
         .setProtectedHeader({ alg: 'EdDSA', typ: 'JWT', kid: first.jwk.kid ?? '' })
         .setIssuer(publicUrl.origin)

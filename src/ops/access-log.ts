@@ -20,6 +20,7 @@ export function createAccessLog(logger: Logger, audit: Audit): Koa.Middleware<Re
     const who = { tenant, request_id: requestId, client };
     if (failure?.options.event !== undefined) audit(failure.options.event, { ...who, ...describe(failure) });
     if (failure?.code === 'internal_error') logger.error({ ...who, err: failure.cause }, 'bug');
+    if (!logger.isLevelEnabled('info')) return; // the line costs more than many a request
     const line = {
       event: 'request',
       ...who,
