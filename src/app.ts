@@ -16,7 +16,7 @@ import { createGuard } from './gateway/guard.ts';
 import { sendHomePage } from './gateway/home.ts';
 import { createProxy } from './gateway/proxy.ts';
 import { createStreams } from './gateway/streams.ts';
-import { createHandleUpgrade, type HandleUpgrade } from './gateway/upgrade.ts';
+import { createHandleUpgrade, type HandleUpgrade, isUpgrade } from './gateway/upgrade.ts';
 import type { Assertions } from './identity/assertion.ts';
 import type { Clock } from './kernel/clock.ts';
 import type { Audit } from './kernel/events.ts';
@@ -43,7 +43,7 @@ import { createFrontChannel } from './sign-out/front-channel.ts';
 import { createPersonSignOut } from './sign-out/person.ts';
 import { createHandleSignOut } from './sign-out/sign-out.ts';
 import type { Store } from './storage/store.ts';
-import { GATEWAY_SEGMENTS, type Place, type Registry } from './tenants/registry.ts';
+import { isGatewaySegment, type Place, type Registry } from './tenants/registry.ts';
 
 export type Parts = {
   readonly publicUrl: URL;
@@ -66,7 +66,7 @@ type Middleware = Koa.Middleware<RequestState>;
 
 export type App = {
   readonly handle: ReturnType<Koa['callback']>;
-  readonly upgrade: HandleUpgrade;
+  readonly upgrade: { readonly handle: HandleUpgrade; readonly isUpgrade: typeof isUpgrade };
   /** Ends what a drain cannot wait for. */
   readonly endStreams: () => void;
   readonly close: () => Promise<void>;
@@ -97,7 +97,7 @@ export function createApp(parts: Parts): App {
   });
   const streams = createStreams(sessions);
   const proxy = createProxy(streams);
-  const admission = createAdmission(sessions, parts.assertions);
+  const admission = createAdmission(sessions, registry, parts.assertions);
   const guard = createGuard({ sessions, personSessions, renewal, admission, proxy, startSignIn, ownHeaders });
   const signIn = createHandleSignIn(sessions, renewal, startSignIn);
   const forwardAuth = createForwardAuth({ registry, sessions, renewal, admission });
@@ -158,7 +158,7 @@ export function createApp(parts: Parts): App {
   app.use(async (ctx, next) => {
     // before the router, which it does not need: most requests are of people who are signed in
     const segment = ctx.path.split('/', 2)[1] ?? '';
-    const place = GATEWAY_SEGMENTS.has(segment) ? undefined : registry.byPath(segment, ctx.state.host);
+    const place = isGatewaySegment(segment) ? undefined : registry.byPath(segment, ctx.state.host);
     if (place === undefined) return next();
     ctx.state.place = place;
     await guard.tenantUrl(ctx, place);
@@ -180,7 +180,10 @@ export function createApp(parts: Parts): App {
   const log = createUpgradeLog(parts.logger);
   return {
     handle: app.callback(),
-    upgrade: createHandleUpgrade({ trusted: parts.trustedProxies, registry, admission, streams, log }),
+    upgrade: {
+      handle: createHandleUpgrade({ trusted: parts.trustedProxies, registry, admission, streams, log }),
+      isUpgrade,
+    },
     endStreams: streams.closeAll,
     close: proxy.close,
   };

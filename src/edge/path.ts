@@ -10,17 +10,20 @@ declare const canonical: unique symbol;
 export type CanonicalPath = string & { readonly [canonical]: true };
 
 const MAX_CHARACTERS = 8_192;
+/** Encoded twice: one server more, and it is a dot segment, a separator, or another such. */
+const TWICE = /%25(?:2e|2f|5c|3b|25|00)/i;
 
 /** @param raw the path as it was sent, without query */
 export function canonicalPath(raw: string): Result<CanonicalPath> {
   if (!raw.startsWith('/') || raw.length > MAX_CHARACTERS) return refuse('path_ambiguous', { length: raw.length });
   if (!/^[\x21-\x7e]*$/.test(raw) || /[\\#;?]/.test(raw)) return refuse('path_ambiguous');
-  if (/%(?![0-9a-f]{2})|%(?:[01][0-9a-f]|7f|2f|5c|3b|25(?:2e|2f|5c|3b|25|00))/i.test(raw))
-    return refuse('path_ambiguous');
+  if (/%(?![0-9a-f]{2})|%(?:[01][0-9a-f]|7f|2f|5c|3b)/i.test(raw)) return refuse('path_ambiguous');
   const decoded = decode(raw);
   if (decoded === undefined || decoded.includes('//')) return refuse('path_ambiguous');
   if (decoded.split('/').some((segment) => segment === '.' || segment === '..')) return refuse('path_ambiguous');
-  return ok(brand(decoded.split('/').map(encode).join('/')));
+  const encoded = decoded.split('/').map(encode).join('/');
+  // what was encoded twice may have been encoded in part: it shows only now
+  return TWICE.test(encoded) ? refuse('path_ambiguous') : ok(brand(encoded));
 }
 
 /** Where the path lies within a tenant: what access rules are about. */

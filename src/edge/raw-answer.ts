@@ -4,6 +4,8 @@ import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { FAILURES, type FailureCode } from '../kernel/failure.ts';
 
+const LINGER_MS = 1_000;
+
 /** In the same form as every other failure, and the last thing that the socket says. */
 export function answerRaw(socket: Duplex, code: FailureCode, requestId: string = randomUUID()): void {
   const { status, text } = FAILURES[code];
@@ -20,4 +22,5 @@ export function answerRaw(socket: Duplex, code: FailureCode, requestId: string =
     'Connection: close',
   ];
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  setTimeout(() => socket.destroy(), LINGER_MS).unref(); // who does not close its side is not waited for
 }

@@ -7,10 +7,11 @@ import type { RequestState } from '../edge/request.ts';
 import { type AccessDecision, decideAccess } from '../identity/access.ts';
 import type { Assertions } from '../identity/assertion.ts';
 import { identityHeaders } from '../identity/headers.ts';
+import { GatewayFailure } from '../kernel/failure.ts';
 import { failureOf } from '../kernel/refusal.ts';
 import { sessionJson } from '../sessions/record.ts';
 import type { RequestSeen, Session, Sessions } from '../sessions/sessions.ts';
-import type { Place } from '../tenants/registry.ts';
+import type { Place, Registry } from '../tenants/registry.ts';
 import type { Told } from './upstream-headers.ts';
 
 export type Judgement = {
@@ -24,6 +25,8 @@ export type Judgement = {
 export type Admission = {
   /** Throws `request_invalid` for an ambiguous path, `store_unavailable`. */
   readonly judge: (place: Place, rawPath: string, request: RequestSeen) => Promise<Judgement>;
+  /** Whether a path is in the form of another site than the one that it came to. */
+  readonly isForeignForm: (path: CanonicalPath, place: Place) => boolean;
   /** What is said to whoever stands behind: the identity, if there is one, as headers and as an assertion. */
   readonly identityOf: (place: Place, session: Session | undefined) => Promise<Record<string, string>>;
   readonly tell: (
@@ -33,7 +36,7 @@ export type Admission = {
   ) => Promise<Told>;
 };
 
-export function createAdmission(sessions: Sessions, assertions: Assertions): Admission {
+export function createAdmission(sessions: Sessions, registry: Registry, assertions: Assertions): Admission {
   async function identityOf({ tenant }: Place, session: Session | undefined): Promise<Record<string, string>> {
     if (session === undefined) return {};
     const { idDigest, record } = session;
@@ -43,11 +46,22 @@ export function createAdmission(sessions: Sessions, assertions: Assertions): Adm
     return { ...identityHeaders(record), 'X-Auth-Request-Assertion': assertion };
   }
 
+  /**
+   * On a host of a tenant's own its slug is no part of the address. To an app that also serves the form with slugs, a path that begins
+   * with one would mean something else than what the rules are judged on.
+   */
+  function isForeignForm(path: CanonicalPath, { tenant, site }: Place): boolean {
+    const seesSlugs = site.prefix === '' && tenant.upstream?.strip_prefix !== true;
+    return seesSlugs && registry.isSlug(path.split('/', 2)[1] ?? '');
+  }
+
   return {
     identityOf,
+    isForeignForm,
     async judge(place, rawPath, request) {
       const path = canonicalPath(rawPath);
       if (!path.ok) throw failureOf(path.refusal);
+      if (isForeignForm(path.value, place)) throw new GatewayFailure('tenant_not_found');
       const session = await sessions.find(place.tenant, request);
       const within = pathWithin(path.value, place.site.prefix === '' ? 0 : 1);
       const decision = decideAccess(place.tenant.access, within, session?.record.groups);

@@ -37,7 +37,7 @@ export function createForwardAuth({ registry, sessions, renewal, admission }: De
     const session = await sessions.find(place.tenant, ctx);
     if (session === undefined) return askToSignIn(ctx, query, url);
     if (await renewal.isWanted(ctx, place, session)) return askToSignIn(ctx, query, `${url}&renew=1`);
-    if (!mayOpen(subject, session)) throw new GatewayFailure('access_denied', { reason: 'access_rule' });
+    if (!mayOpen(subject, session, admission)) throw new GatewayFailure('access_denied', { reason: 'access_rule' });
     ctx.status = 200;
     ctx.set(await admission.identityOf(place, session));
     ctx.body = '';
@@ -54,11 +54,11 @@ function askToSignIn(ctx: Context, query: URLSearchParams, url: string): void {
 }
 
 /** Where the path is not known, rules about paths cannot be judged: then nothing that has any is open. */
-function mayOpen({ place, target }: Subject, { record }: Session): boolean {
+function mayOpen({ place, target }: Subject, { record }: Session, admission: Admission): boolean {
   const { access } = place.tenant;
   if (target === undefined) return access.length === 0;
   const path = canonicalPath(target.split('?', 1)[0] ?? '');
-  if (!path.ok) return false;
+  if (!path.ok || admission.isForeignForm(path.value, place)) return false;
   const segments = isBelowSlug(target, place) ? 1 : 0;
   return decideAccess(access, pathWithin(path.value, segments), record.groups) === 'allow';
 }

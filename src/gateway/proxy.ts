@@ -12,7 +12,8 @@ import type { Place } from '../tenants/registry.ts';
 import type { Streams } from './streams.ts';
 import { type Told, toBrowser, toUpstream } from './upstream-headers.ts';
 
-const CONNECTIONS_PER_UPSTREAM = 256;
+/** Event streams hold one each; far above what one app server takes. */
+const CONNECTIONS_PER_UPSTREAM = 8_192;
 const CONNECT_TIMEOUT_MS = 5_000;
 /** Shorter than what common app servers allow, so that we and not they end an idle connection that is about to be used. */
 const KEEP_ALIVE_MS = 4_000;
@@ -55,6 +56,7 @@ export function createProxy(streams: Streams): AppProxy {
           bodyTimeout: 0, // an event stream may be silent for as long as it likes
           idempotent: false,
         };
+        if (options.body !== null) limitIdleUpload(ctx, passage.upstream.timeout);
         agent.dispatch(options, relayTo(ctx, passage, streams, resolve, reject));
       }),
     close: () => agent.destroy(),
@@ -64,6 +66,17 @@ export function createProxy(streams: Streams): AppProxy {
 /** RFC 9112 section 6.3: a request has a body when it says how long, or that it comes in chunks. */
 function hasBody(headers: IncomingHttpHeaders): boolean {
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+}
+
+/** A body that stops coming holds a connection to the app: nobody's for longer than the app itself may take. */
+function limitIdleUpload({ req }: Context, limitMs: number): void {
+  const { socket } = req;
+  const giveUp = (): void => void req.destroy();
+  socket.setTimeout(limitMs, giveUp);
+  req.once('close', () => {
+    socket.off('timeout', giveUp);
+    socket.setTimeout(0);
+  });
 }
 
 function relayTo(
@@ -77,6 +90,7 @@ function relayTo(
   let controller: Dispatcher.DispatchController | undefined;
   let unwatch = (): void => {};
   const abandon = (): void => controller?.abort(new Error('the client went away'));
+  res.once('close', abandon);
 
   function over(): void {
     unwatch();
@@ -87,16 +101,21 @@ function relayTo(
   return {
     onRequestStart(started) {
       controller = started;
-      res.once('close', abandon);
+      if (res.destroyed) abandon(); // it went while it waited for a connection
     },
     onResponseStart(started, status, headers, message) {
       if (status < 200) return; // interim answers are of this connection
-      ctx.respond = false;
       for (const name of res.getHeaderNames()) if (name !== 'x-request-id') res.removeHeader(name);
-      res.writeHead(status, message ?? '', toBrowser(headers));
+      try {
+        // a reason phrase is for nobody; one that cannot be sent must not spoil the answer
+        res.writeHead(status, /^[\x20-\x7e]*$/.test(message ?? '') ? message : '', toBrowser(headers));
+      } catch (error) {
+        return started.abort(error instanceof Error ? error : new Error('the answer cannot be sent'));
+      }
+      ctx.respond = false;
       res.flushHeaders();
       res.on('drain', () => started.resume());
-      if (String(headers['content-type'] ?? '').startsWith('text/event-stream'))
+      if (/^text\/event-stream/i.test(String(headers['content-type'] ?? '')))
         unwatch = streams.watch(place.tenant, session, () => res.destroy());
     },
     onResponseData(started, chunk) {
@@ -109,12 +128,13 @@ function relayTo(
       over();
     },
     onResponseError(_started, error) {
-      if (!res.headersSent && !res.destroyed) {
-        res.off('close', abandon);
-        return reject(unavailable(error));
+      if (res.headersSent || res.destroyed) {
+        res.destroy(); // an answer that is cut off must look cut off
+        ctx.respond = false;
+        return over();
       }
-      res.destroy(); // an answer that is cut off must look cut off
-      over();
+      res.off('close', abandon);
+      reject(unavailable(error));
     },
   };
 }

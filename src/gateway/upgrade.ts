@@ -10,10 +10,10 @@ import { answerRaw } from '../edge/raw-answer.ts';
 import { type RequestState, seeRequest } from '../edge/request.ts';
 import { type FailureCode, GatewayFailure } from '../kernel/failure.ts';
 import type { Session } from '../sessions/sessions.ts';
-import type { Place, Registry } from '../tenants/registry.ts';
+import { GATEWAY_SEGMENTS, type Place, type Registry } from '../tenants/registry.ts';
 import type { Admission } from './admission.ts';
 import type { Streams } from './streams.ts';
-import { type Told, toUpstream } from './upstream-headers.ts';
+import { isOwnCookie, type Told, toUpstream } from './upstream-headers.ts';
 
 export type HandleUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
@@ -32,6 +32,7 @@ export function createHandleUpgrade({ trusted, registry, admission, streams, log
     seen: RequestState,
   ): Promise<{ place: Place; path: string; session: Session | undefined; told: Told }> {
     const [rawPath = '', query] = splitTarget(request.url ?? '');
+    if (request.url?.includes('#')) throw new GatewayFailure('request_invalid', { reason: 'path_ambiguous' });
     const place = registry.byPath(rawPath.split('/', 2)[1] ?? '', seen.host);
     if (place?.tenant.upstream === undefined) throw new GatewayFailure('tenant_not_found');
     seen.place = place;
@@ -62,6 +63,18 @@ export function createHandleUpgrade({ trusted, registry, admission, streams, log
   };
 }
 
+const LINGER_MS = 2_000;
+
+/**
+ * Only what RFC 6455 section 4.1 asks for, without a body, and not at the gateway's own paths; anything else that names a protocol is an
+ * ordinary request. Node asks this before it gives a connection away.
+ */
+export function isUpgrade({ method, url = '', headers }: IncomingMessage): boolean {
+  const hasBody = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+  const isOurs = GATEWAY_SEGMENTS.has(url.split(/[/?#]/, 2)[1] ?? '');
+  return method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket' && !hasBody && !isOurs;
+}
+
 function splitTarget(target: string): [string, string | undefined] {
   const at = target.indexOf('?');
   return at === -1 ? [target, undefined] : [target.slice(0, at), target.slice(at + 1)];
@@ -86,7 +99,7 @@ function tie(
   const upstream = new URL(place.tenant.upstream?.url ?? '');
   const send = upstream.protocol === 'https:' ? httpsRequest : httpRequest;
   const headers = [
-    ...toUpstream(request.rawHeaders, told),
+    ...withoutLength(toUpstream(request.rawHeaders, told)),
     'Connection',
     'Upgrade',
     'Upgrade',
@@ -97,16 +110,26 @@ function tie(
     method: 'GET',
     headers,
     setDefaultHeaders: false,
+    agent: false, // a connection of its own: what is left of a refused upgrade must be nobody's next request
     timeout: place.tenant.upstream?.timeout,
   });
   outgoing.on('timeout', () => outgoing.destroy());
-  outgoing.on('error', () => answerRaw(client, 'upstream_unavailable', requestId));
+  let answered = false;
+  const fail = (): void => {
+    if (answered) client.destroy();
+    else answerRaw(client, 'upstream_unavailable', requestId);
+    answered = true;
+  };
+  outgoing.on('error', fail);
   outgoing.on('response', (response) => {
     // the app does not want to: said by a plain answer, which is all that this connection will carry
+    answered = true;
     client.write(headOf(response));
-    response.pipe(client);
+    response.on('error', fail).on('aborted', fail).pipe(client);
+    client.on('finish', () => client.destroy());
   });
   outgoing.on('upgrade', (response, server, serverHead) => {
+    answered = true;
     client.write(headOf(response));
     if (serverHead.length > 0) client.write(serverHead);
     if (head.length > 0) server.write(head);
@@ -116,12 +139,22 @@ function tie(
       client.destroy();
       server.destroy();
     }
-    for (const side of [client, server]) side.on('error', end).on('close', end);
+    // a side that has said its last is not waited for long
+    for (const side of [client, server])
+      side
+        .on('error', end)
+        .on('close', end)
+        .on('end', () => setTimeout(end, LINGER_MS).unref());
     client.pipe(server);
     server.pipe(client);
   });
   client.on('close', () => outgoing.destroy());
   outgoing.end();
+}
+
+/** There is no body, so nothing may announce one. */
+function withoutLength(headers: readonly string[]): string[] {
+  return headers.filter((_, at) => !/^content-length$/i.test(headers[at - (at % 2)] ?? ''));
 }
 
 /** As the app sent it: an upgrade's headers are for the two ends. */
@@ -131,9 +164,9 @@ function headOf(response: IncomingMessage): string {
   for (let at = 0; at + 1 < response.rawHeaders.length; at += 2) {
     const name = response.rawHeaders[at] ?? '';
     const value = response.rawHeaders[at + 1] ?? '';
-    const isOwnCookie = name.toLowerCase() === 'set-cookie' && /^\s*__host-gatehouse-/i.test(value);
+    const isOurs = name.toLowerCase() === 'set-cookie' && isOwnCookie(value);
     const isOfConnection = /^(?:connection|keep-alive|transfer-encoding)$/i.test(name) && !upgraded;
-    if (!isOwnCookie && !isOfConnection) lines.push(`${name}: ${value}`);
+    if (!isOurs && !isOfConnection) lines.push(`${name}: ${value}`);
   }
   if (!upgraded) lines.push('Connection: close');
   return `${lines.join('\r\n')}\r\n\r\n`;

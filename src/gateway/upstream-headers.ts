@@ -21,7 +21,7 @@ const HOP_BY_HOP = new Set([
 /** Ours to say, or known to change the path that an app believes in. */
 const OURS = /^(?:x-auth-request-.*|x-forwarded-.*|forwarded|x-real-ip|x-original-.*|x-rewrite-url|host)$/;
 /** Cookies of the gateway's own: they are no business of an app, and no app may set them. */
-const OWN_COOKIE = /^__host-gatehouse-/i;
+const OWN_COOKIE = /^[\s=]*__host-gatehouse-/i;
 
 export type Told = {
   /** `X-Auth-Request-*`; empty for nobody */
@@ -30,6 +30,11 @@ export type Told = {
   /** the public one, with port */
   readonly host: string;
 };
+
+/** Of a Cookie or Set-Cookie header's value. */
+export function isOwnCookie(cookie: string): boolean {
+  return OWN_COOKIE.test(cookie);
+}
 
 /** @param raw as Node gives them: name, value, name, value … @returns the same form */
 export function toUpstream(raw: readonly string[], { identity, forwarded, host }: Told): string[] {
@@ -52,7 +57,7 @@ export function toBrowser(headers: IncomingHttpHeaders): Record<string, string |
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined || HOP_BY_HOP.has(name) || nominated.has(name)) continue;
     if (name !== 'set-cookie') kept[name] = value;
-    else kept[name] = [value].flat().filter((cookie) => !OWN_COOKIE.test(cookie.trimStart()));
+    else kept[name] = [value].flat().filter((cookie) => !OWN_COOKIE.test(cookie));
   }
   return kept;
 }

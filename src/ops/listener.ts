@@ -19,7 +19,11 @@ export type Listener = {
   readonly drain: (limitMs: number) => Promise<void>;
 };
 
-type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+type Upgrade = {
+  readonly handle: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  /** what is none stays an ordinary request */
+  readonly isUpgrade: (request: IncomingMessage) => boolean;
+};
 
 export async function openListener(
   handle: RequestListener,
@@ -33,11 +37,12 @@ export async function openListener(
       headersTimeout: HEADERS_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
+      shouldUpgradeCallback: upgrade?.isUpgrade ?? (() => false),
     },
     handle,
   );
   server.on('clientError', refuseMalformed);
-  if (upgrade !== undefined) server.on('upgrade', upgrade);
+  if (upgrade !== undefined) server.on('upgrade', upgrade.handle);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, resolve);

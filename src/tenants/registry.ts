@@ -18,6 +18,8 @@ export type Registry = {
    * its own, but the gateway's.
    */
   readonly byPath: (segment: string, host: string) => Place | undefined;
+  /** Whether a path's first segment is some tenant's slug. */
+  readonly isSlug: (segment: string) => boolean;
   readonly tenants: () => readonly Tenant[];
   /** Puts other tenants in force. A file that stayed the same keeps its tenant. */
   readonly replace: (files: readonly TenantFile[]) => void;
@@ -45,6 +47,7 @@ export function createRegistry(publicUrl: URL): Registry {
   return {
     byId: (id, host) => place(snapshot.byId.get(id), host),
     byPath: (segment, host) => place(snapshot.byHost.get(host) ?? snapshot.bySlug.get(slugOf(segment)), host),
+    isSlug: (segment) => snapshot.bySlug.has(slugOf(segment)),
     tenants: () => [...snapshot.byId.values()],
     replace(files) {
       const next = new Map<TenantFile, Tenant>();
@@ -60,11 +63,20 @@ export function createRegistry(publicUrl: URL): Registry {
   };
 }
 
+/** Whether the gateway answers what begins so; however it is encoded, so that no app is reached by such a path. */
+export function isGatewaySegment(segment: string): boolean {
+  return GATEWAY_SEGMENTS.has(decode(segment) ?? '');
+}
+
 /** What a path's first segment stands for; an empty text, which is nobody's slug, for one that is not percent-encoded UTF-8. */
 export function slugOf(segment: string): string {
+  return decode(segment)?.toLowerCase() ?? '';
+}
+
+function decode(segment: string): string | undefined {
   try {
-    return decodeURIComponent(segment).toLowerCase();
+    return decodeURIComponent(segment);
   } catch {
-    return '';
+    return undefined;
   }
 }

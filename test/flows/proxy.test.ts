@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { type App, openApp } from '../support/app.ts';
@@ -332,7 +332,7 @@ describe('a WebSocket', () => {
     ['where the person may not', '/AcmeCorp/admin/socket', ours, 403],
     ['by an ambiguous path', '/AcmeCorp/a;b', ours, 400],
     ['at nobody’s', '/nobody/socket', ours, 404],
-    ['at the gateway’s own paths', '/SSO/Session/acme', ours, 404],
+    ['at the gateway’s own paths', '/SSO/nothing', ours, 404],
   ];
   it.each(refusals)('%s is refused', async (_what, path, headers, status) => {
     const before = app.seen.length;
@@ -383,6 +383,81 @@ describe('a tenant whose prefix is stripped', () => {
     expect(app.last().url).toBe('/invoices');
     expect(app.last().headers['x-forwarded-prefix']).toBeUndefined();
     expect(app.last().headers.host).toMatch(/^acme\.example:\d+$/);
+  });
+});
+
+describe('a host of the tenant’s own', () => {
+  it('knows no path in the form with slugs, by which rules would be passed by', async () => {
+    const changed = house.gateway.waitFor('tenant.changed');
+    await house.gateway.writeTenant(
+      acmeYaml(house.acme, { access: ACCESS, upstream: { url: app.url }, hosts: ['acme.example'] }),
+    );
+    await changed;
+    const before = app.seen.length;
+    const at = (path: string) => visitor.send(path, { headers: { host: 'acme.example' } });
+    for (const path of ['/AcmeCorp/admin/x', '/acmecorp/admin', '/%41cmeCorp/admin', '/globex/x', '/globex'])
+      expect((await at(path)).status).toBe(404);
+    expect((await at('/admin/x')).status).toBe(403);
+    expect((await at('/%53SO/jwks.json')).status).toBe(404);
+    expect(app.seen.length).toBe(before);
+    expect((await at('/page')).status).toBe(200);
+  });
+});
+
+describe('what names a protocol and is no WebSocket request', () => {
+  const raw = async (bytes: string): Promise<string> => {
+    const { hostname, port } = new URL(house.gateway.url);
+    const socket = connect(Number(port), hostname, () => socket.write(bytes));
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += chunk;
+    });
+    await once(socket, 'close');
+    return answer;
+  };
+  const head = (method: string, path: string, upgrade: string, more = '') =>
+    `${method} ${path} HTTP/1.1\r\nHost: x\r\nCookie: ${cookieOf(visitor)}\r\nOrigin: ${house.gateway.url}\r\nConnection: Upgrade, close\r\nUpgrade: ${upgrade}\r\n${more}\r\n`;
+
+  it('is an ordinary request, whose body stays its body (desync)', async () => {
+    const smuggled = 'GET /AcmeCorp/admin/secret HTTP/1.1\r\nHost: x\r\n\r\n';
+    const before = app.seen.length;
+    const answer = await raw(
+      head('GET', '/AcmeCorp/page', 'websocket', `Content-Length: ${smuggled.length}\r\n`) + smuggled,
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /);
+    expect(answer).toContain(`the app got ${smuggled.length} bytes at /AcmeCorp/page`);
+    expect(app.seen.slice(before).map(({ url }) => url)).toEqual(['/AcmeCorp/page']);
+  });
+
+  it.each([
+    ['GET', 'h2c'],
+    ['POST', 'websocket'],
+  ])('%s with %s too, and the app is not asked to upgrade', async (method, upgrade) => {
+    expect(await raw(head(method, '/AcmeCorp/page', upgrade))).toMatch(/^HTTP\/1\.1 200 /);
+    expect(app.last().headers.upgrade).toBeUndefined();
+  });
+
+  it('as is any at the gateway’s own paths', async () => {
+    expect(await raw(head('GET', '/SSO/Session/acme', 'websocket'))).toMatch(/^HTTP\/1\.1 200 /);
+  });
+});
+
+describe('an app that speaks badly', () => {
+  it.each([
+    ['HTTP/1.1 200 \u65e5\u672c\r\nContent-Length: 2\r\n\r\nok', 200],
+    ['HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok', 502],
+    ['nonsense\r\n\r\n', 502],
+    [`HTTP/1.1 200 OK\r\nX-Big: ${'x'.repeat(70_000)}\r\n\r\n`, 502],
+  ])('hangs nobody: %#', async (bytes, status) => {
+    const server = createServer((socket) => socket.once('data', () => socket.end(bytes)).on('error', () => {}));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    const url = `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
+    const changed = house.gateway.waitFor('tenant.changed');
+    await house.gateway.writeTenant(acmeYaml(house.acme, { upstream: { url } }));
+    await changed;
+    expect((await visitor.send('/AcmeCorp/page')).status).toBe(status);
+    server.close();
   });
 });
 

@@ -128,8 +128,12 @@ describe.each(PROGRAMS)('behind $name', ({ start }) => {
     const stranger = new Visitor(url);
     const claims = {
       'x-auth-request-user': 'boss',
-      'x-auth-request-groups': 'billing-admins',
+      'x-auth-request-name': 'boss',
+      'x-auth-request-preferred-username': 'boss',
+      'x-auth-request-groups': 'boss',
       X_Auth_Request_User: 'boss',
+      'X-Auth_Request_User': 'boss',
+      'X_Auth-Request_Groups': 'boss',
     };
     const tricks = {
       'x-forwarded-uri': '/AcmeCorp/page',
