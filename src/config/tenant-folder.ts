@@ -129,7 +129,10 @@ export function createTenantFolder(options: Options): TenantFolder {
     return undefined;
   }
 
-  return { scan, files: () => [...entries.values()].flatMap(({ active }) => active ?? []) };
+  return {
+    scan,
+    files: () => [...entries.values()].flatMap(({ active }) => active ?? []).sort((a, b) => (a.id < b.id ? -1 : 1)),
+  };
 }
 
 /** Who has it already keeps it; between two newcomers the name decides. */

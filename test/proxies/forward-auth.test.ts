@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -39,7 +40,11 @@ const PROGRAMS: Program[] = [
         join(dir, 'nginx.conf'),
         `daemon off; pid ${dir}/pid; error_log ${dir}/error.log; worker_processes 1;\nevents {}\nhttp { access_log off; ${temporary.join(' ')}\n${server} }`,
       );
-      return spawn('nginx', ['-p', dir, '-c', join(dir, 'nginx.conf')], { stdio: 'ignore' });
+      return spawn(
+        existsSync('/usr/sbin/nginx') ? '/usr/sbin/nginx' : 'nginx',
+        ['-p', dir, '-c', join(dir, 'nginx.conf')],
+        { stdio: 'ignore' },
+      );
     },
   },
   {
@@ -94,8 +99,7 @@ describe.each(PROGRAMS)('behind $name', ({ start }) => {
     throw new Error('the proxy did not get ready');
   });
   afterAll(async () => {
-    program.kill('SIGTERM');
-    await new Promise((done) => program.once('close', done));
+    if (program.exitCode === null && program.kill('SIGTERM')) await new Promise((done) => program.once('close', done));
     await gateway.close();
     await Promise.all([idp.stop(), new Promise((done) => app.close(done)), rm(dir, { recursive: true })]);
   });
