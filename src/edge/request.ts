@@ -82,3 +82,8 @@ function header(request: IncomingMessage, name: string): string | undefined {
   const value = request.headers[name];
   return Array.isArray(value) ? value.join(',') : value;
 }
+
+/** Whose request it is, for events: every one of them says so. */
+export function whoOf({ state }: Context): { tenant: string | undefined; request_id: string; client: string } {
+  return { tenant: state.place?.tenant.id, request_id: state.requestId, client: state.client };
+}

@@ -38,6 +38,7 @@ export function createGuard(dependencies: Dependencies): Guard {
 
   async function askToSignIn(ctx: Context, place: Place, returnTo: string | undefined): Promise<void> {
     const returnPath = parseReturnPath(returnTo, place);
+    ownHeaders(ctx);
     if (!isNavigation(ctx)) throw signInRequired(signInUrl(place, returnPath));
     await startSignIn(ctx, place, { returnPath });
   }
@@ -52,12 +53,12 @@ export function createGuard(dependencies: Dependencies): Guard {
     async tenantUrl(ctx, place) {
       const { tenant } = place;
       const { path, within, session, decision } = await admission.judge(place, ctx.path, ctx);
-      ownHeaders(ctx); // an answer of the app's own goes without them
       if (decision === 'deny' && session !== undefined) throw accessDenied(ctx, place, session);
       if (decision !== 'allow' || (session === undefined && tenant.upstream === undefined))
         return askToSignIn(ctx, place, ctx.req.url);
-      if (session !== undefined && renewal.isDue(tenant, session.record))
-        if (await renewal.begin(ctx, place, session, parseReturnPath(ctx.req.url, place))) return;
+      if (session !== undefined && renewal.isDue(tenant, session.record)) {
+        if (await renewal.begin(ctx, place, session, parseReturnPath(ctx.req.url, place))) return ownHeaders(ctx);
+      }
       const { upstream } = tenant;
       if (upstream !== undefined) {
         const told = await admission.tell(place, session, ctx.state);

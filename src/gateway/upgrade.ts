@@ -10,7 +10,7 @@ import { answerRaw } from '../edge/raw-answer.ts';
 import { type RequestState, seeRequest } from '../edge/request.ts';
 import { type FailureCode, GatewayFailure } from '../kernel/failure.ts';
 import type { Session } from '../sessions/sessions.ts';
-import { GATEWAY_SEGMENTS, type Place, type Registry } from '../tenants/registry.ts';
+import { isGatewaySegment, type Place, type Registry } from '../tenants/registry.ts';
 import type { Admission } from './admission.ts';
 import type { Streams } from './streams.ts';
 import { isOwnCookie, type Told, toUpstream } from './upstream-headers.ts';
@@ -71,7 +71,7 @@ const LINGER_MS = 2_000;
  */
 export function isUpgrade({ method, url = '', headers }: IncomingMessage): boolean {
   const hasBody = headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
-  const isOurs = GATEWAY_SEGMENTS.has(url.split(/[/?#]/, 2)[1] ?? '');
+  const isOurs = isGatewaySegment(url.split(/[/?#]/, 2)[1] ?? '');
   return method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket' && !hasBody && !isOurs;
 }
 

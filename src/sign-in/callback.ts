@@ -9,7 +9,7 @@ import { readForm } from '../edge/form.ts';
 import type { OwnHeaders } from '../edge/headers.ts';
 import { isCrossSite, isNavigation } from '../edge/negotiate.ts';
 import { seeOther } from '../edge/redirect.ts';
-import type { Context } from '../edge/request.ts';
+import { type Context, whoOf } from '../edge/request.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { readCookie } from '../kernel/cookie-header.ts';
 import type { Audit } from '../kernel/events.ts';
@@ -108,8 +108,7 @@ async function admit(
   const { tenant } = place;
   const person = identify(verified, tenant);
   if (person.ok) {
-    for (const claim of person.value.dropped)
-      audit('claims.dropped', { tenant: tenant.id, request_id: ctx.state.requestId, claim });
+    for (const claim of person.value.dropped) audit('claims.dropped', { ...whoOf(ctx), claim });
     return person.value;
   }
   const { identity, refusal: reason } = person.refusal;
@@ -140,9 +139,7 @@ async function establish(
   if (readCookie(ctx.req.headers.cookie, roundsCookie(place)) !== undefined)
     setOwnCookie(ctx, roundsCookie(place), '', 0);
   audit('sign_in.succeeded', {
-    tenant: place.tenant.id,
-    request_id: ctx.state.requestId,
-    client: ctx.state.client,
+    ...whoOf(ctx),
     connection: record.connection,
     sub: record.sub,
     groups: record.groups,

@@ -9,7 +9,7 @@
 import type { VerifiedClaims } from '../connections/verified-claims.ts';
 import { isNavigation } from '../edge/negotiate.ts';
 import { seeOther } from '../edge/redirect.ts';
-import type { Context } from '../edge/request.ts';
+import { type Context, whoOf } from '../edge/request.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
@@ -64,20 +64,23 @@ function mayGo(ctx: Context): boolean {
 export function createRenewal(dependencies: Dependencies): Renewal {
   const { store, sessions, hints, personSessions, startSignIn, audit, clock } = dependencies;
 
-  function failed(ctx: Context, place: Place, reason: string, ended: boolean): void {
-    const { requestId, client } = ctx.state;
-    audit('renewal.failed', { tenant: place.tenant.id, request_id: requestId, client, reason, session_ended: ended });
+  function isDue(tenant: Tenant, record: SessionRecord): boolean {
+    return clock.nowMs() - record.renewed_at_ms >= tenant.session.renew;
+  }
+
+  function failed(ctx: Context, reason: string, ended: boolean): void {
+    audit('renewal.failed', { ...whoOf(ctx), reason, session_ended: ended });
   }
 
   async function end(ctx: Context, place: Place, idDigest: string, cause: string, reason: EndReason): Promise<void> {
     await sessions.end(place.tenant, idDigest, reason);
-    failed(ctx, place, cause, true);
+    failed(ctx, cause, true);
   }
 
   /** The IdP could not say anything: the tenant's file says what that means. */
   async function unanswered(ctx: Context, place: Place, idDigest: string, cause: string): Promise<void> {
     if (place.tenant.session.on_renewal_failure === 'end') return end(ctx, place, idDigest, cause, 'renewal_failed');
-    failed(ctx, place, cause, false);
+    failed(ctx, cause, false);
   }
 
   async function apply(place: Place, attempt: Attempt, verified: VerifiedClaims, person: Identified): Promise<boolean> {
@@ -118,7 +121,7 @@ export function createRenewal(dependencies: Dependencies): Renewal {
     }
     if (person.ok) {
       if (await apply(place, attempt, verified, person.value))
-        audit('renewal.succeeded', { tenant: tenant.id, request_id: ctx.state.requestId, sub: before.record.sub });
+        audit('renewal.succeeded', { ...whoOf(ctx), sub: before.record.sub });
       return undefined;
     }
     await end(ctx, place, idDigest, person.refusal.refusal.reason, 'renewal_failed');
@@ -130,10 +133,10 @@ export function createRenewal(dependencies: Dependencies): Renewal {
   }
 
   return {
-    isDue: (tenant, record) => clock.nowMs() - record.renewed_at_ms >= tenant.session.renew,
+    isDue,
 
     async isWanted(ctx, { tenant }, { idDigest, record }) {
-      if (clock.nowMs() - record.renewed_at_ms < tenant.session.renew || !mayGo(ctx)) return false;
+      if (!isDue(tenant, record) || !mayGo(ctx)) return false;
       return (await store.get(keys.renewal(tenant.id, idDigest))) === undefined;
     },
 

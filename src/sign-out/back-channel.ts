@@ -5,7 +5,7 @@
  */
 import type { OidcConnection } from '../connections/oidc/connection.ts';
 import type { LogoutOrder } from '../connections/oidc/logout-token.ts';
-import type { Context } from '../edge/request.ts';
+import { type Context, whoOf } from '../edge/request.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Audit } from '../kernel/events.ts';
 import { FAILURES, type FailureCode, GatewayFailure } from '../kernel/failure.ts';
@@ -46,34 +46,30 @@ export function createBackChannel(dependencies: Dependencies): BackChannel {
     return ended === 'mismatch' ? { reason: 'logout_subject_mismatch' } : ended;
   }
 
-  function reject(ctx: Context, place: Place, code: FailureCode, details: Readonly<Record<string, unknown>>): void {
-    const { requestId, client } = ctx.state;
-    audit('sign_out.refused', { tenant: place.tenant.id, request_id: requestId, client, error: code, ...details });
+  function reject(ctx: Context, code: FailureCode, details: Readonly<Record<string, unknown>>): void {
+    audit('sign_out.refused', { ...whoOf(ctx), error: code, ...details });
     ctx.status = 400;
-    ctx.body = { error: code, error_description: FAILURES[code].text, request_id: requestId };
+    ctx.body = { error: code, error_description: FAILURES[code].text, request_id: ctx.state.requestId };
   }
 
   return async (ctx, place, form) => {
     const { tenant } = place;
     const [token = '', ...more] = form.getAll('logout_token');
-    if (more.length > 0) return reject(ctx, place, 'response_invalid', { reason: 'parameter_doubled' });
+    if (more.length > 0) return reject(ctx, 'response_invalid', { reason: 'parameter_doubled' });
     try {
       const order = await connection.verifyLogout(tenant.oidc, token);
       const outcome = order.ok ? await obey(place, order.value) : order.refusal;
       if (typeof outcome !== 'number')
-        return reject(ctx, place, REASONS[outcome.reason], { reason: outcome.reason, ...outcome.evidence });
-      const { requestId, client } = ctx.state;
+        return reject(ctx, REASONS[outcome.reason], { reason: outcome.reason, ...outcome.evidence });
       audit('sign_out.ordered', {
-        tenant: tenant.id,
-        request_id: requestId,
-        client,
+        ...whoOf(ctx),
         by: 'back_channel',
         ended: outcome,
       });
       ctx.body = { ended: outcome };
     } catch (error) {
       if (!(error instanceof GatewayFailure)) throw error;
-      reject(ctx, place, error.code, { reason: error.options.reason ?? error.code });
+      reject(ctx, error.code, { reason: error.options.reason ?? error.code });
     }
   };
 }

@@ -10,7 +10,7 @@ import type { OwnHeaders } from '../edge/headers.ts';
 import { isNavigation, isSameOriginPost } from '../edge/negotiate.ts';
 import { sendPage } from '../edge/page.ts';
 import { seeOther } from '../edge/redirect.ts';
-import type { Context } from '../edge/request.ts';
+import { type Context, whoOf } from '../edge/request.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import { random128 } from '../kernel/random.ts';
@@ -45,8 +45,7 @@ export function createPersonSignOut(dependencies: Dependencies): PersonSignOut {
     const { tenant, site } = place;
     const idTokenHint = await hints.read(tenant, idDigest);
     await browserSession.end(ctx);
-    const { requestId, client } = ctx.state;
-    audit('sign_out', { tenant: tenant.id, request_id: requestId, client, sub: record.sub });
+    audit('sign_out', { ...whoOf(ctx), sub: record.sub });
     const next = await connection.endSessionUrl(tenant.oidc, {
       idTokenHint,
       postLogoutRedirectUri: urls.signOut(tenant, site),

@@ -7,6 +7,7 @@ import { createKeySource, parseJwks } from '../../src/connections/oidc/keys.ts';
 import type { Reason } from '../../src/kernel/refusal.ts';
 import { type Claims, createSigner, type Signer, signWith } from '../support/adversary.ts';
 import { createStillClock } from '../support/fake-clock.ts';
+import { oidcConfig } from '../support/oidc-config.ts';
 
 /** One valid token, changed in one way: OpenID Connect Core 3.1.3.7 with 3.2.2.11, and what lies beyond. */
 const ISSUER = 'https://idp.example/tenant';
@@ -14,23 +15,7 @@ const CLIENT = 'gatehouse';
 const clock = createStillClock(Math.floor(Date.now() / 1000) * 1000);
 const now = clock.nowMs() / 1000;
 
-const CONFIG: OidcConfig = {
-  issuer: ISSUER,
-  client_id: CLIENT,
-  flow: 'implicit',
-  response_mode: 'form_post',
-  scope: 'openid',
-  token_algs: ['RS256'],
-  clock_tolerance: 30,
-  trusted_audiences: [],
-  max_age: null,
-  acr_values: null,
-  claims: { roles: ['roles'], email: ['email'] },
-  optional_claims: [],
-  discovery_url: null,
-  quirks: [],
-  allow_insecure: false,
-};
+const CONFIG = oidcConfig({ issuer: ISSUER, client_id: CLIENT });
 
 const CLAIMS: Claims = { iss: ISSUER, aud: CLIENT, sub: 'ada', nonce: 'n-1', iat: now, exp: now + 300 };
 

@@ -1,32 +1,16 @@
 import { createServer } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { OidcConfig } from '../../src/config/tenant-file.ts';
 import { parseJwks } from '../../src/connections/oidc/keys.ts';
 import { createOutbound, type Outbound } from '../../src/connections/oidc/outbound.ts';
 import { createProviders } from '../../src/connections/oidc/provider.ts';
 import type { JsonObject } from '../../src/kernel/json.ts';
 import { createSigner } from '../support/adversary.ts';
 import { createStillClock } from '../support/fake-clock.ts';
+import { oidcConfig } from '../support/oidc-config.ts';
 
 const ISSUER = 'https://idp.example';
 const DOCUMENT = { issuer: ISSUER, authorization_endpoint: `${ISSUER}/a`, jwks_uri: `${ISSUER}/jwks` };
-const CONFIG: OidcConfig = {
-  issuer: ISSUER,
-  client_id: 'x',
-  flow: 'implicit',
-  response_mode: 'form_post',
-  scope: 'openid',
-  token_algs: ['RS256'],
-  clock_tolerance: 30,
-  trusted_audiences: [],
-  max_age: null,
-  acr_values: null,
-  claims: { roles: ['roles'], email: ['email'] },
-  optional_claims: [],
-  discovery_url: null,
-  quirks: [],
-  allow_insecure: false,
-};
+const CONFIG = oidcConfig({ issuer: ISSUER, client_id: 'x' });
 
 function providersOver(documents: Record<string, JsonObject>) {
   const asked: string[] = [];

@@ -399,6 +399,17 @@ describe('a host of the tenant’s own', () => {
       expect((await at(path)).status).toBe(404);
     expect((await at('/admin/x')).status).toBe(403);
     expect((await at('/%53SO/jwks.json')).status).toBe(404);
+    const socket = new WebSocket(`${house.gateway.url.replace('http:', 'ws:')}/%53SO/x`, {
+      headers: {
+        cookie: cookieOf(visitor),
+        host: 'acme.example',
+        origin: house.gateway.url.replace('127.0.0.1', 'acme.example'),
+      },
+    });
+    const [, refused] = await once(socket, 'unexpected-response');
+    expect(refused.statusCode).toBe(404);
+    socket.on('error', () => {});
+    socket.terminate();
     expect(app.seen.length).toBe(before);
     expect((await at('/page')).status).toBe(200);
   });
