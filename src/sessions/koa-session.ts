@@ -58,7 +58,7 @@ export function createBrowserSession(app: Koa, sessions: Sessions): BrowserSessi
   const store = {
     async get(id: string, _maxAge: number, { ctx }: { ctx?: Koa.Context }) {
       const visit = visitOf(required(ctx));
-      visit.found = await sessions.findById(visit.tenant, id, true);
+      visit.found = await sessions.findById(visit.tenant, id);
       return visit.found === undefined ? undefined : { record: visit.found.record };
     },
     /** Writes under new ids only: an ended session cannot come back. */

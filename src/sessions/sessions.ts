@@ -13,6 +13,7 @@ import type { Store } from '../storage/store.ts';
 import type { Tenant } from '../tenants/tenant.ts';
 import type { Hints } from './hint.ts';
 import { parseRecord, type SessionRecord } from './record.ts';
+import { createSessionCache, type Session } from './session-cache.ts';
 import type { SessionIndex, Subject } from './session-index.ts';
 
 /** 256 bits of base64url: what `random256` makes. Anything else is not asked for in the store. */
@@ -23,7 +24,7 @@ const CHANGE_TRIES = 5;
 /** As much of a request as tells whose it is; HEAD and OPTIONS change nothing, the idle time included. */
 export type RequestSeen = { readonly method: string; readonly headers: { readonly cookie?: string | undefined } };
 
-export type Session = { readonly idDigest: string; readonly record: SessionRecord };
+export type { Session };
 export type FreshSession = {
   readonly record: SessionRecord;
   readonly idToken: string;
@@ -43,10 +44,12 @@ export type EndReason =
   | 'no_groups';
 
 export type Sessions = {
-  /** The session whose cookie this request shows. One round trip. Throws `store_unavailable`. */
+  /** The session whose cookie this request shows. At most one round trip. Throws `store_unavailable`. */
   readonly find: (tenant: Tenant, request: RequestSeen) => Promise<Session | undefined>;
-  /** @param isUse whether this renews the idle time */
-  readonly findById: (tenant: Tenant, id: string, isUse: boolean) => Promise<Session | undefined>;
+  /** The same without a round trip; `undefined`: the store has to be asked. */
+  readonly known: (tenant: Tenant, request: RequestSeen) => Session | undefined;
+  /** As the store says now; renews the idle time. */
+  readonly findById: (tenant: Tenant, id: string) => Promise<Session | undefined>;
   /** By its digest; does not count as use. */
   readonly peek: (tenant: Tenant, idDigest: string) => Promise<Session | undefined>;
   /** Writes a new session; refuses when the IdP ended it while it was being made. */
@@ -81,18 +84,20 @@ type Dependencies = {
 };
 
 export function createSessions({ store, index, hints, clock, audit }: Dependencies): Sessions {
-  async function read(tenant: Tenant, idDigest: string, touchMs?: number): Promise<Session | undefined> {
-    const stored = await store.get(keys.session(tenant.id, idDigest), touchMs);
-    const record = stored === undefined ? undefined : parseRecord(stored, tenant, clock.nowMs());
-    return record && { idDigest, record };
+  const cache = createSessionCache(store, clock);
+
+  function peek(tenant: Tenant, idDigest: string): Promise<Session | undefined> {
+    return cache.read(tenant, idDigest, false);
   }
 
-  async function findById(tenant: Tenant, id: string, isUse: boolean): Promise<Session | undefined> {
-    return ID.test(id) ? read(tenant, digest(id), isUse ? tenant.session.idle : undefined) : undefined;
+  function digestOf(tenant: Tenant, cookieHeader: string | undefined): string | undefined {
+    const id = readCookie(cookieHeader, tenant.sessionCookie);
+    return id !== undefined && ID.test(id) ? digest(id) : undefined;
   }
 
   async function end(tenant: Tenant, idDigest: string, reason: EndReason): Promise<SessionRecord | undefined> {
-    const stored = await store.take(keys.session(tenant.id, idDigest));
+    const key = keys.session(tenant.id, idDigest);
+    const stored = await cache.changing(key, () => store.take(key));
     const record = stored === undefined ? undefined : parseRecord(stored, tenant, clock.nowMs());
     if (record === undefined) return undefined;
     await Promise.all([index.remove(tenant, idDigest, record), hints.forget(tenant, idDigest)]);
@@ -107,18 +112,29 @@ export function createSessions({ store, index, hints, clock, audit }: Dependenci
       const before = stored === undefined ? undefined : parseRecord(stored, tenant, clock.nowMs());
       if (stored === undefined || before === undefined) return undefined;
       const after = apply(before);
-      if (after === before || (await store.replaceIf(key, stored, JSON.stringify(after)))) return { before, after };
+      if (after === before) return { before, after };
+      const text = JSON.stringify(after);
+      if (await cache.changing(key, () => store.replaceIf(key, stored, text))) return { before, after };
     }
     throw new Error('a session record changes all the time');
   }
 
   return {
-    findById,
-    peek: read,
+    peek,
     end,
+    digestOf,
+    async findById(tenant, id) {
+      return ID.test(id) ? cache.read(tenant, digest(id), true) : undefined;
+    },
     async find(tenant, { method, headers }) {
-      const id = readCookie(headers.cookie, tenant.sessionCookie);
-      return id === undefined ? undefined : findById(tenant, id, method !== 'HEAD' && method !== 'OPTIONS');
+      const idDigest = digestOf(tenant, headers.cookie);
+      if (idDigest === undefined) return undefined;
+      const isUse = countsAsUse(method);
+      return cache.known(tenant, idDigest, isUse) ?? cache.read(tenant, idDigest, isUse);
+    },
+    known(tenant, { method, headers }) {
+      const idDigest = digestOf(tenant, headers.cookie);
+      return idDigest === undefined ? undefined : cache.known(tenant, idDigest, countsAsUse(method));
     },
     async establish(tenant, id, { record, idToken, begunAtMs }) {
       const idDigest = digest(id);
@@ -136,7 +152,7 @@ export function createSessions({ store, index, hints, clock, audit }: Dependenci
     },
     change,
     async renew(tenant, idDigest, { idToken, begunAtMs }, renewed) {
-      const current = await read(tenant, idDigest);
+      const current = await peek(tenant, idDigest);
       if (current === undefined) return undefined;
       await index.add(tenant, idDigest, renewed(current.record), clock.nowMs()); // before the marks are looked at
       const changed = await change(tenant, idDigest, renewed);
@@ -150,7 +166,7 @@ export function createSessions({ store, index, hints, clock, audit }: Dependenci
     },
     async ofSubject(tenant, subject) {
       const digests = await index.find(tenant, subject, clock.nowMs());
-      const sessions = await Promise.all(digests.map((idDigest) => read(tenant, idDigest)));
+      const sessions = await Promise.all(digests.map((idDigest) => peek(tenant, idDigest)));
       // a renewal may have moved a session to another `sid`; the index keeps the old entry until it expires
       const isOf = ({ record }: Session): boolean =>
         (subject.kind === 'sid' ? record.sid : record.sub) === subject.value;
@@ -161,9 +177,9 @@ export function createSessions({ store, index, hints, clock, audit }: Dependenci
       const usedAtMs = clock.nowMs() - tenant.session.idle + (remainingMs ?? 0);
       return Math.min(clock.nowMs(), Math.max(record.signed_in_at_ms, usedAtMs));
     },
-    digestOf(tenant, cookieHeader) {
-      const id = readCookie(cookieHeader, tenant.sessionCookie);
-      return id !== undefined && ID.test(id) ? digest(id) : undefined;
-    },
   };
+}
+
+function countsAsUse(method: string): boolean {
+  return method !== 'HEAD' && method !== 'OPTIONS';
 }

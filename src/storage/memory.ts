@@ -3,7 +3,7 @@
  * entries are dropped when met and by a sweep; the number of entries is bounded, so that it cannot eat the machine.
  */
 import type { Clock } from '../kernel/clock.ts';
-import { type Store, StoreUnavailable } from './store.ts';
+import { type Listener, type Store, StoreUnavailable } from './store.ts';
 
 const SWEEP_EVERY_MS = 30_000;
 const MAX_ENTRIES = 500_000; // about 1 GB of sessions; past that it refuses to write rather than forget anybody
@@ -15,6 +15,7 @@ type MemberSet = Map<string, number>;
 export function createMemoryStore(clock: Clock, maxEntries = MAX_ENTRIES): Store {
   const entries = new Map<string, Entry>();
   const sets = new Map<string, MemberSet>();
+  const listeners = new Set<Listener>();
   const sweeper = setInterval(sweep, SWEEP_EVERY_MS).unref();
 
   function sweep(): void {
@@ -92,6 +93,13 @@ export function createMemoryStore(clock: Clock, maxEntries = MAX_ENTRIES): Store
     },
     async *scan(prefix) {
       for (const key of [...entries.keys()]) if (key.startsWith(prefix) && find(key) !== undefined) yield key;
+    },
+    async announce(key) {
+      for (const listener of listeners) listener(key);
+    },
+    listen(listener) {
+      listeners.add(listener);
+      return () => true;
     },
     async ping() {},
     async close() {

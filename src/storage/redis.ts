@@ -4,7 +4,7 @@
  */
 import { Redis } from 'ioredis';
 import type { Secret } from '../kernel/secret.ts';
-import { type Store, StoreUnavailable } from './store.ts';
+import { type Listener, type Store, StoreUnavailable } from './store.ts';
 
 /** A healthy Redis answers in well under a millisecond; a person should see an error page rather than wait. */
 const COMMAND_TIMEOUT_MS = 250;
@@ -23,19 +23,24 @@ redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
 local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
 redis.call('PEXPIREAT', KEYS[1], last[2])`;
 const SCAN_COUNT = 500;
+/** One channel for all: what changes is rare beside what is read. */
+const CHANNEL = 'gatehouse:changed';
+
+/** Of both connections. */
+const OPTIONS = {
+  commandTimeout: COMMAND_TIMEOUT_MS,
+  connectTimeout: CONNECT_TIMEOUT_MS,
+  maxRetriesPerRequest: 1,
+  enableOfflineQueue: false, // a command that cannot be sent now is an error now
+  retryStrategy: (attempt: number) => Math.min(50 * 2 ** attempt, RECONNECT_MAX_MS),
+  connectionName: 'gatehouse',
+};
 
 /** @param onError told of connection errors, which ioredis repeats until it is connected again */
 export function createRedisStore(url: Secret, onError: (error: Error) => void): Store {
-  const redis = new Redis(url.reveal(), {
-    commandTimeout: COMMAND_TIMEOUT_MS,
-    connectTimeout: CONNECT_TIMEOUT_MS,
-    maxRetriesPerRequest: 1,
-    enableOfflineQueue: false, // a command that cannot be sent now is an error now
-    enableAutoPipelining: true,
-    retryStrategy: (attempt) => Math.min(50 * 2 ** attempt, RECONNECT_MAX_MS),
-    connectionName: 'gatehouse',
-  });
+  const redis = new Redis(url.reveal(), { ...OPTIONS, enableAutoPipelining: true });
   redis.on('error', onError);
+  const ears: Redis[] = [];
   let answeredAt = performance.now();
 
   async function answer<T>(command: Promise<T>): Promise<T> {
@@ -96,11 +101,38 @@ export function createRedisStore(url: Secret, onError: (error: Error) => void): 
         cursor = next;
       } while (cursor !== '0');
     },
+    async announce(key) {
+      await answer(redis.publish(CHANNEL, key));
+    },
+    listen(listener) {
+      const ear = openEar(url, listener, onError);
+      ears.push(ear.redis);
+      return ear.hears;
+    },
     async ping() {
       await answer(redis.ping());
     },
     async close() {
-      redis.disconnect();
+      for (const connection of [redis, ...ears]) connection.disconnect();
     },
   };
+}
+
+/** A connection of its own, since one that listens can do nothing else in RESP2. */
+function openEar(url: Secret, listener: Listener, onError: (error: Error) => void) {
+  const redis = new Redis(url.reveal(), { ...OPTIONS, protocol: 2, autoResubscribe: false });
+  let hears = false;
+  redis.on('error', onError);
+  redis.on('message', (_channel, key) => listener(key));
+  redis.on('ready', () => {
+    redis.subscribe(CHANNEL).then(() => {
+      hears = true;
+      listener(undefined); // what was said meanwhile is lost
+    }, onError);
+  });
+  redis.on('close', () => {
+    hears = false;
+    listener(undefined);
+  });
+  return { redis, hears: () => hears };
 }

@@ -7,6 +7,8 @@ import { GatewayFailure } from '../kernel/failure.ts';
 
 const RETRY_AFTER_SECONDS = '5';
 
+export type Listener = (key: string | undefined) => void;
+
 export type Store = {
   /** The value, and with `touchMs` also a new lifetime for it, in one step; `undefined`: there is none. */
   readonly get: (key: string, touchMs?: number) => Promise<string | undefined>;
@@ -29,6 +31,16 @@ export type Store = {
   readonly removeMember: (key: string, member: string) => Promise<void>;
   /** Every key that begins so, each at least once if it is there all the while. For operators: it looks at everything. */
   readonly scan: (prefix: string) => AsyncIterable<string>;
+  /**
+   * Says to every replica that what this key holds has changed. Sent after whatever this process wrote before. One that misses it
+   * must do without: nothing may stand on its arrival.
+   */
+  readonly announce: (key: string) => Promise<void>;
+  /**
+   * @param listener of announcements, those of this process too; `undefined`: some may have been missed
+   * @returns whether announcements arrive at present
+   */
+  readonly listen: (listener: Listener) => () => boolean;
   /** Answers when the store does. */
   readonly ping: () => Promise<void>;
   readonly close: () => Promise<void>;

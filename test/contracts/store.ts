@@ -57,6 +57,25 @@ export function describeStore(name: string, under: () => StoreUnderTest): void {
       expect(await store.get(one)).toBe('b');
     });
 
+    it('announces to all who listen, after what was written before', async () => {
+      const { store } = under();
+      const one = key();
+      const seen: (string | undefined)[] = [];
+      const heard = new Promise<string | undefined>((resolve) => {
+        const hears = store.listen((changed) => {
+          if (changed === one) seen.push(changed);
+          if (changed === one) void store.get(one).then(resolve);
+        });
+        const whenHearing = async (): Promise<void> => {
+          while (!hears()) await new Promise((again) => setTimeout(again, 5));
+          await Promise.all([store.set(one, 'new', 5_000), store.announce(one)]);
+        };
+        void whenHearing();
+      });
+      expect(await heard).toBe('new');
+      expect(seen).toEqual([one]);
+    });
+
     it('takes for exactly one of many callers', async () => {
       const { store } = under();
       const one = key();
