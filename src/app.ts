@@ -2,6 +2,8 @@
  * The whole request path. The order of the middleware is the order of what a request must pass, each with the reason for
  * its place; then the route table of contract section 3.
  */
+
+import type { IncomingMessage, RequestListener } from 'node:http';
 import Router from '@koa/router';
 import Koa from 'koa';
 import type { GatewayFile } from './config/gateway-file.ts';
@@ -11,6 +13,7 @@ import { createFailures } from './edge/failures.ts';
 import { createOwnHeaders } from './edge/headers.ts';
 import { type Context, checkTarget, createIntake, type RequestState } from './edge/request.ts';
 import { createAdmission } from './gateway/admission.ts';
+import { createFastLane } from './gateway/fast-lane.ts';
 import { createForwardAuth } from './gateway/forward-auth.ts';
 import { createGuard } from './gateway/guard.ts';
 import { sendHomePage } from './gateway/home.ts';
@@ -22,9 +25,9 @@ import type { Clock } from './kernel/clock.ts';
 import type { Audit } from './kernel/events.ts';
 import { GatewayFailure } from './kernel/failure.ts';
 import type { Sealer } from './kernel/seal.ts';
-import { createAccessLog, createUpgradeLog } from './ops/access-log.ts';
+import { createAccessLog, createLogRequest, createUpgradeLog } from './ops/access-log.ts';
 import type { Health } from './ops/health.ts';
-import type { Logger } from './ops/log.ts';
+import type { Log } from './ops/log.ts';
 import { createHints } from './sessions/hint.ts';
 import { createKnownGroups } from './sessions/known-groups.ts';
 import { createBrowserSession } from './sessions/koa-session.ts';
@@ -56,7 +59,7 @@ export type Parts = {
   readonly hintSealer: Sealer;
   readonly assertions: Assertions;
   readonly health: Health;
-  readonly logger: Logger;
+  readonly log: Log;
   readonly audit: Audit;
   readonly clock: Clock;
 };
@@ -65,7 +68,7 @@ type Handle = (ctx: Context, place: Place) => Promise<void>;
 type Middleware = Koa.Middleware<RequestState>;
 
 export type App = {
-  readonly handle: ReturnType<Koa['callback']>;
+  readonly handle: RequestListener;
   readonly upgrade: { readonly handle: HandleUpgrade; readonly isUpgrade: typeof isUpgrade };
   /** Ends what a drain cannot wait for. */
   readonly endStreams: () => void;
@@ -145,15 +148,21 @@ export function createApp(parts: Parts): App {
   router.post('/SSO/OIDC/:id/SignOut', withTenant(signOut));
   router.get('/SSO/Session/:id', withTenant(guard.sessionJson));
   router.get('/SSO/Account/:id', withTenant(guard.account));
-  router.get('/SSO/Auth', forwardAuth);
+  router.get('/SSO/Auth', forwardAuth.handle);
   router.get('/SSO/jwks.json', (ctx) => {
     ctx.body = parts.assertions.jwks;
   });
   addHealth(router, parts.health);
 
-  app.use(createIntake(parts.trustedProxies)); // first: the number by which everything else is found
-  app.use(createAccessLog(parts.logger, audit)); // outside failures: it logs what the client got
+  const failed = new WeakMap<IncomingMessage, RequestState>();
+  const logRequest = createLogRequest(parts.log, audit);
+  app.use(createIntake(parts.trustedProxies, (request) => failed.get(request))); // first: the number by which everything else is found
+  app.use(createAccessLog(logRequest)); // outside failures: it logs what the client got
   app.use(createFailures(ownHeaders)); // outside all that may refuse, so that no refusal loses its cookies
+  app.use(async (ctx, next) => {
+    if (ctx.state.failure !== undefined) throw ctx.state.failure; // it came by the fast lane
+    await next();
+  });
   app.use(checkTarget);
   app.use(async (ctx, next) => {
     // before the router, which it does not need: most requests are of people who are signed in
@@ -176,10 +185,26 @@ export function createApp(parts: Parts): App {
     await sendHomePage(ctx, registry.tenants(), parts.publicUrl, ownHeaders);
   });
   // what happens after the answer has begun (a client that went away) is nobody's failure
-  app.on('error', (error: unknown) => parts.logger.debug({ err: error }, 'connection'));
-  const log = createUpgradeLog(parts.logger);
+  app.on('error', (error: unknown) => parts.log.logger.debug({ err: error }, 'connection'));
+  const log = createUpgradeLog(parts.log);
+  const byTheHouse = app.callback();
+  const fastLane = createFastLane({
+    trusted: parts.trustedProxies,
+    registry,
+    renewal,
+    admission,
+    forwardAuth,
+    proxy,
+    log: logRequest,
+    fail(request, response, seen) {
+      failed.set(request, seen);
+      byTheHouse(request, response);
+    },
+  });
   return {
-    handle: app.callback(),
+    handle(request, response) {
+      if (!fastLane(request, response)) byTheHouse(request, response);
+    },
     upgrade: {
       handle: createHandleUpgrade({ trusted: parts.trustedProxies, registry, admission, streams, log }),
       isUpgrade,

@@ -20,7 +20,7 @@ import type { Audit } from './kernel/events.ts';
 import { createSealer } from './kernel/seal.ts';
 import { createHealth } from './ops/health.ts';
 import { openListener } from './ops/listener.ts';
-import { createAudit, createLogger, type Logger } from './ops/log.ts';
+import { createAudit, createLog, type Logger } from './ops/log.ts';
 import { createMemoryStore } from './storage/memory.ts';
 import { createRedisStore } from './storage/redis.ts';
 import type { Store } from './storage/store.ts';
@@ -54,7 +54,8 @@ export class ConfigurationError extends Error {
 }
 
 export async function serve({ settings, environment, clock = systemClock, logTo }: ServeOptions): Promise<Gateway> {
-  const logger = createLogger(settings.logLevel, logTo);
+  const log = createLog(settings.logLevel, logTo);
+  const { logger } = log;
   const audit = createAudit(logger);
   const { value: gateway, problems } = await readGatewayFile(settings.configDir, environment);
   if (gateway === undefined) throw new ConfigurationError(problems);
@@ -82,7 +83,7 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     hintSealer: createSealer(settings.cookieKeys, 'id token hint'),
     assertions: await createAssertions(settings.cookieKeys, settings.publicUrl, clock),
     health,
-    logger,
+    log,
     audit,
     clock,
   });

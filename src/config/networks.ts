@@ -1,6 +1,8 @@
 /** Lists of IP addresses and CIDR networks, as operators write them. Matching is Node's own (`net.BlockList`). */
 import { BlockList, isIP } from 'node:net';
 
+const REMEMBERED_MAX = 1_000;
+
 export type NetworkList = { readonly has: (address: string) => boolean };
 
 /** @returns the list, or the first entry that is neither an address nor a network */
@@ -14,7 +16,20 @@ export function parseNetworks(entries: readonly string[]): { list: NetworkList }
     if (prefix !== undefined && (!/^\d{1,3}$/.test(prefix) || Number(prefix) > widest)) return { wrong: entry };
     blocks.addSubnet(address, prefix === undefined ? widest : Number(prefix), version === 4 ? 'ipv4' : 'ipv6');
   }
-  return { list: { has: (address) => contains(blocks, address) } };
+  return { list: { has: remembering((address) => contains(blocks, address)) } };
+}
+
+/** The same few proxies are asked for with every request. */
+function remembering(has: NetworkList['has']): NetworkList['has'] {
+  const known = new Map<string, boolean>();
+  return (address) => {
+    const before = known.get(address);
+    if (before !== undefined) return before;
+    const found = has(address);
+    if (known.size === REMEMBERED_MAX) known.clear();
+    known.set(address, found);
+    return found;
+  };
 }
 
 function contains(blocks: BlockList, address: string): boolean {

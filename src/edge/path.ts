@@ -12,10 +12,13 @@ export type CanonicalPath = string & { readonly [canonical]: true };
 const MAX_CHARACTERS = 8_192;
 /** Encoded twice: one server more, and it is a dot segment, a separator, or another such. */
 const TWICE = /%25(?:2e|2f|5c|3b|25|00)/i;
+/** Nothing encoded, nothing that may be, no segment that begins with a dot: most paths, and they are what they are. */
+const PLAIN = /^(?:\/[\w~-][\w.~-]*)+\/?$|^\/$/;
 
 /** @param raw the path as it was sent, without query */
 export function canonicalPath(raw: string): Result<CanonicalPath> {
   if (!raw.startsWith('/') || raw.length > MAX_CHARACTERS) return refuse('path_ambiguous', { length: raw.length });
+  if (PLAIN.test(raw)) return ok(brand(raw));
   if (!/^[\x21-\x7e]*$/.test(raw) || /[\\#;?]/.test(raw)) return refuse('path_ambiguous');
   if (/%(?![0-9a-f]{2})|%(?:[01][0-9a-f]|7f|2f|5c|3b)/i.test(raw)) return refuse('path_ambiguous');
   const decoded = decode(raw);
@@ -27,11 +30,10 @@ export function canonicalPath(raw: string): Result<CanonicalPath> {
 }
 
 /** Where the path lies within a tenant: what access rules are about. */
-export function pathWithin(path: CanonicalPath, prefixSegments: number): string {
-  return `/${path
-    .split('/')
-    .slice(1 + prefixSegments)
-    .join('/')}`;
+export function pathWithin(path: CanonicalPath, prefixSegments: 0 | 1): string {
+  if (prefixSegments === 0) return path;
+  const end = path.indexOf('/', 1);
+  return end === -1 ? '/' : path.slice(end);
 }
 
 function decode(text: string): string | undefined {

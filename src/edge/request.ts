@@ -27,11 +27,15 @@ export type RequestState = {
 
 export type Context = Koa.ParameterizedContext<RequestState>;
 
-const URL_MAX_CHARACTERS = 16 * 1024;
+export const URL_MAX_CHARACTERS = 16 * 1024;
 
-export function createIntake(trusted: NetworkList): Koa.Middleware<RequestState> {
+/** @param seenBefore what is known already of a request that began elsewhere */
+export function createIntake(
+  trusted: NetworkList,
+  seenBefore: (request: IncomingMessage) => RequestState | undefined,
+): Koa.Middleware<RequestState> {
   return async (ctx, next) => {
-    Object.assign(ctx.state, seeRequest(ctx.req, trusted));
+    Object.assign(ctx.state, seenBefore(ctx.req) ?? seeRequest(ctx.req, trusted));
     ctx.set('X-Request-Id', ctx.state.requestId);
     await next();
   };

@@ -3,8 +3,10 @@
  * an identity, whatever the request looks like (CVE-2026-25748, CVE-2026-34457). What was asked for is told by headers of trusted
  * proxies, or by `?tenant=` in the proxy's own configuration.
  */
+
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { canonicalPath, pathWithin } from '../edge/path.ts';
-import type { Context } from '../edge/request.ts';
+import type { Context, RequestState } from '../edge/request.ts';
 import { decideAccess } from '../identity/access.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import type { Session, Sessions } from '../sessions/sessions.ts';
@@ -13,8 +15,17 @@ import { parseReturnPath } from '../sign-in/return-path.ts';
 import { signInUrl } from '../sign-in/start.ts';
 import { type Place, type Registry, slugOf } from '../tenants/registry.ts';
 import type { Admission } from './admission.ts';
+import type { HeaderList } from './upstream-headers.ts';
 
-export type ForwardAuth = (ctx: Context) => Promise<void>;
+export type ForwardAuth = {
+  readonly handle: (ctx: Context) => Promise<void>;
+  /** The headers of a 200, where nothing has to be waited for; `undefined`: ask `handle`. */
+  readonly allowNow: (
+    request: IncomingMessage,
+    seen: RequestState,
+    querystring: string,
+  ) => { readonly place: Place; readonly identity: HeaderList } | undefined;
+};
 
 type Dependencies = {
   readonly registry: Registry;
@@ -27,9 +38,20 @@ type Dependencies = {
 type Subject = { readonly place: Place; readonly target: string | undefined };
 
 export function createForwardAuth({ registry, sessions, renewal, admission }: Dependencies): ForwardAuth {
-  return async (ctx) => {
+  function allowNow(request: IncomingMessage, seen: RequestState, querystring: string) {
+    const query = new URLSearchParams(querystring);
+    const subject = findSubject(request, seen, query, registry);
+    if (subject === undefined) return undefined;
+    const asked = { method: request.method ?? '', headers: request.headers };
+    const session = sessions.known(subject.place.tenant, asked);
+    if (session === undefined || renewal.isDue(subject.place.tenant, session.record)) return undefined;
+    const identity = mayOpen(subject, session, admission) ? admission.identityNow(session) : undefined;
+    return identity && { place: subject.place, identity };
+  }
+
+  async function handle(ctx: Context): Promise<void> {
     const query = new URLSearchParams(ctx.querystring);
-    const subject = findSubject(ctx, query, registry);
+    const subject = findSubject(ctx.req, ctx.state, query, registry);
     if (subject === undefined) throw new GatewayFailure('sign_in_required', { reason: 'subject_unknown' });
     const { place, target } = subject;
     ctx.state.place = place;
@@ -38,10 +60,31 @@ export function createForwardAuth({ registry, sessions, renewal, admission }: De
     if (session === undefined) return askToSignIn(ctx, query, url);
     if (await renewal.isWanted(ctx, place, session)) return askToSignIn(ctx, query, `${url}&renew=1`);
     if (!mayOpen(subject, session, admission)) throw new GatewayFailure('access_denied', { reason: 'access_rule' });
-    ctx.status = 200;
-    ctx.set(await admission.identityOf(place, session));
-    ctx.body = '';
-  };
+    const identity = await admission.identityOf(place, session);
+    for (const name of ctx.res.getHeaderNames()) ctx.remove(name);
+    sendAllowed(ctx.res, ctx.state.requestId, identity);
+    ctx.respond = false;
+  }
+
+  return { handle, allowNow };
+}
+
+/** Said to a proxy, which passes on none of it but the identity; each byte is paid for with every request of everybody. */
+const NOTHING_TO_SHOW: HeaderList = [
+  'Content-Length',
+  '0',
+  'Cache-Control',
+  'no-store',
+  'Content-Security-Policy',
+  "default-src 'none'",
+  'Referrer-Policy',
+  'no-referrer',
+  'X-Content-Type-Options',
+  'nosniff',
+];
+
+export function sendAllowed(response: ServerResponse, requestId: string, identity: HeaderList): void {
+  response.writeHead(200, [...NOTHING_TO_SHOW, 'X-Request-Id', requestId, ...identity]).end();
 }
 
 function askToSignIn(ctx: Context, query: URLSearchParams, url: string): void {
@@ -67,10 +110,14 @@ function mayOpen({ place, target }: Subject, { record }: Session, admission: Adm
  * `?tenant=` by id, or host and path as a trusted proxy tells them. Both together must mean the same tenant. A header that comes
  * twice, or that is no URL, is nobody's.
  */
-function findSubject(ctx: Context, query: URLSearchParams, registry: Registry): Subject | undefined {
-  const target = ctx.state.trusted ? originalTarget(ctx) : undefined;
+function findSubject(
+  request: IncomingMessage,
+  { trusted, host }: RequestState,
+  query: URLSearchParams,
+  registry: Registry,
+): Subject | undefined {
+  const target = trusted ? originalTarget(request) : undefined;
   if (target === null) return undefined;
-  const { host } = ctx.state;
   const ids = query.getAll('tenant');
   const told = target === undefined ? undefined : registry.byPath(target.split(/[/?]/, 2)[1] ?? '', host);
   if (ids.length === 0) return told && { place: told, target };
@@ -80,8 +127,7 @@ function findSubject(ctx: Context, query: URLSearchParams, registry: Registry): 
 }
 
 /** @returns path and query; `undefined`: not told; `null`: told in a way that cannot be trusted */
-function originalTarget(ctx: Context): string | undefined | null {
-  const { headersDistinct } = ctx.req;
+function originalTarget({ headersDistinct }: IncomingMessage): string | undefined | null {
   const [uri, ...moreUris] = headersDistinct['x-forwarded-uri'] ?? [];
   const [original, ...moreOriginals] = headersDistinct['x-original-url'] ?? [];
   if (moreUris.length + moreOriginals.length > 0 || (uri !== undefined && original !== undefined)) return null;

@@ -62,7 +62,11 @@ export function createGuard(dependencies: Dependencies): Guard {
       const { upstream } = tenant;
       if (upstream !== undefined) {
         const told = await admission.tell(place, session, ctx.state);
-        return proxy.pass(ctx, { place, upstream, path: upstream.strip_prefix ? within : path, session, told });
+        const { requestId } = ctx.state;
+        const asSeen = upstream.strip_prefix ? within : path;
+        await proxy.pass(ctx.req, ctx.res, { place, upstream, path: asSeen, session, told, requestId });
+        ctx.respond = false;
+        return;
       }
       if (ctx.method !== 'GET' && ctx.method !== 'HEAD')
         throw new GatewayFailure('method_not_allowed', { headers: { Allow: 'GET, HEAD' } });

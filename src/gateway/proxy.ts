@@ -2,10 +2,9 @@
  * Passes a request on to the app: streamed both ways with back-pressure, on undici's dispatch. The path that was judged is the path
  * that is sent. Nothing is tried twice.
  */
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { Agent, type Dispatcher, errors } from 'undici';
 import type { CanonicalPath } from '../edge/path.ts';
-import type { Context } from '../edge/request.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import type { Session } from '../sessions/sessions.ts';
 import type { Place } from '../tenants/registry.ts';
@@ -27,11 +26,13 @@ export type Passage = {
   readonly path: CanonicalPath | string;
   readonly session: Session | undefined;
   readonly told: Told;
+  /** ours, so that the log can be searched for what a person saw */
+  readonly requestId: string;
 };
 
 export type AppProxy = {
   /** Resolves when the answer is over. Throws `upstream_unavailable` when there is none. */
-  readonly pass: (ctx: Context, passage: Passage) => Promise<void>;
+  readonly pass: (request: IncomingMessage, response: ServerResponse, passage: Passage) => Promise<void>;
   readonly close: () => Promise<void>;
 };
 
@@ -43,21 +44,23 @@ export function createProxy(streams: Streams): AppProxy {
     connect: { timeout: CONNECT_TIMEOUT_MS },
   });
   return {
-    pass: (ctx, passage) =>
+    pass: (request, response, passage) =>
       new Promise((resolve, reject) => {
-        const query = ctx.querystring === '' ? '' : `?${ctx.querystring}`;
+        const { url = '', method = '' } = request;
+        const queryAt = url.indexOf('?');
+        const query = queryAt === -1 ? '' : url.slice(queryAt);
         const options: Dispatcher.DispatchOptions = {
           origin: passage.upstream.url,
           path: `${passage.path}${query}`,
-          method: ctx.method,
-          headers: toUpstream(ctx.req.rawHeaders, passage.told),
-          body: hasBody(ctx.req.headers) ? ctx.req : null,
+          method,
+          headers: toUpstream(request.rawHeaders, passage.told),
+          body: hasBody(request.headers) ? request : null,
           headersTimeout: passage.upstream.timeout,
           bodyTimeout: 0, // an event stream may be silent for as long as it likes
           idempotent: false,
         };
-        if (options.body !== null) limitIdleUpload(ctx, passage.upstream.timeout);
-        agent.dispatch(options, relayTo(ctx, passage, streams, resolve, reject));
+        if (options.body !== null) limitIdleUpload(request, passage.upstream.timeout);
+        agent.dispatch(options, relayTo(response, passage, streams, resolve, reject));
       }),
     close: () => agent.destroy(),
   };
@@ -69,25 +72,25 @@ function hasBody(headers: IncomingHttpHeaders): boolean {
 }
 
 /** A body that stops coming holds a connection to the app: nobody's for longer than the app itself may take. */
-function limitIdleUpload({ req }: Context, limitMs: number): void {
-  const { socket } = req;
-  const giveUp = (): void => void req.destroy();
+function limitIdleUpload(request: IncomingMessage, limitMs: number): void {
+  const { socket } = request;
+  const giveUp = (): void => void request.destroy();
   socket.setTimeout(limitMs, giveUp);
-  req.once('close', () => {
+  request.once('close', () => {
     socket.off('timeout', giveUp);
     socket.setTimeout(0);
   });
 }
 
 function relayTo(
-  ctx: Context,
-  { place, session }: Passage,
+  res: ServerResponse,
+  { place, session, requestId }: Passage,
   streams: Streams,
   resolve: () => void,
   reject: (failure: GatewayFailure) => void,
 ): Dispatcher.DispatchHandler {
-  const { res } = ctx;
   let controller: Dispatcher.DispatchController | undefined;
+  let bodyBegun = false;
   let unwatch = (): void => {};
   const abandon = (): void => controller?.abort(new Error('the client went away'));
   res.once('close', abandon);
@@ -105,23 +108,30 @@ function relayTo(
     },
     onResponseStart(started, status, headers, message) {
       if (status < 200) return; // interim answers are of this connection
-      for (const name of res.getHeaderNames()) if (name !== 'x-request-id') res.removeHeader(name);
+      for (const name of res.getHeaderNames()) res.removeHeader(name);
       try {
         // a reason phrase is for nobody; one that cannot be sent must not spoil the answer
-        res.writeHead(status, /^[\x20-\x7e]*$/.test(message ?? '') ? message : '', toBrowser(headers));
+        const kept = toBrowser(headers);
+        kept['X-Request-Id'] = requestId;
+        res.writeHead(status, /^[\x20-\x7e]*$/.test(message ?? '') ? message : '', kept);
       } catch (error) {
         return started.abort(error instanceof Error ? error : new Error('the answer cannot be sent'));
       }
-      ctx.respond = false;
-      res.flushHeaders();
-      res.on('drain', () => started.resume());
+      // with the body, if that is here already, in one piece; at once, if it is not
+      process.nextTick(() => {
+        if (!bodyBegun && !res.destroyed) res.flushHeaders();
+      });
       if (/^text\/event-stream/i.test(String(headers['content-type'] ?? '')))
         unwatch = streams.watch(place.tenant, session, () => res.destroy());
     },
     onResponseData(started, chunk) {
-      if (!res.write(chunk)) started.pause();
+      bodyBegun = true;
+      if (res.write(chunk)) return;
+      started.pause();
+      res.once('drain', () => started.resume());
     },
     onResponseEnd(_started, trailers) {
+      bodyBegun = true;
       const kept = toBrowser(trailers);
       if (Object.keys(kept).length > 0) res.addTrailers(kept);
       res.end();
@@ -130,7 +140,6 @@ function relayTo(
     onResponseError(_started, error) {
       if (res.headersSent || res.destroyed) {
         res.destroy(); // an answer that is cut off must look cut off
-        ctx.respond = false;
         return over();
       }
       res.off('close', abandon);

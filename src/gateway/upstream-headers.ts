@@ -23,10 +23,13 @@ const OURS = /^(?:x-auth-request-.*|x-forwarded-.*|forwarded|x-real-ip|x-origina
 /** Cookies of the gateway's own: they are no business of an app, and no app may set them. */
 const OWN_COOKIE = /^[\s=]*__host-gatehouse-/i;
 
+/** Name, value, name, value … */
+export type HeaderList = readonly string[];
+
 export type Told = {
   /** `X-Auth-Request-*`; empty for nobody */
-  readonly identity: Readonly<Record<string, string>>;
-  readonly forwarded: Readonly<Record<string, string>>;
+  readonly identity: HeaderList;
+  readonly forwarded: HeaderList;
   /** the public one, with port */
   readonly host: string;
 };
@@ -36,26 +39,45 @@ export function isOwnCookie(cookie: string): boolean {
   return OWN_COOKIE.test(cookie);
 }
 
-/** @param raw as Node gives them: name, value, name, value … @returns the same form */
-export function toUpstream(raw: readonly string[], { identity, forwarded, host }: Told): string[] {
+/** @param raw as Node gives them */
+export function toUpstream(raw: HeaderList, { identity, forwarded, host }: Told): string[] {
   const nominated = nominatedBy(valuesOf(raw, 'connection'));
   const headers = ['host', host];
-  for (const [name, value] of pairs(raw)) {
-    const plain = name.toLowerCase().replaceAll('_', '-');
-    if (HOP_BY_HOP.has(plain) || nominated.has(plain) || OURS.test(plain)) continue;
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const [name = '', value = ''] = [raw[at], raw[at + 1]];
+    const plain = plainName(name);
+    if (plain === DROPPED || nominated?.has(plain)) continue;
     const kept = plain === 'cookie' ? withoutOwnCookies(value) : value;
     if (kept !== '') headers.push(name, kept);
   }
-  for (const [name, value] of Object.entries({ ...forwarded, ...identity })) headers.push(name, value);
+  for (const header of forwarded) headers.push(header);
+  for (const header of identity) headers.push(header);
   return headers;
+}
+
+const DROPPED = '';
+const plainNames = new Map<string, string>();
+/** Clients write the names; nobody's list may grow without end. */
+const PLAIN_NAMES_MAX = 500;
+const PLAIN_NAME_MAX_CHARACTERS = 64;
+
+/** As every server behind us reads the name; `DROPPED` for one that must not pass. Worked out once for each spelling. */
+function plainName(name: string): string {
+  const known = plainNames.get(name);
+  if (known !== undefined) return known;
+  const plain = name.toLowerCase().replaceAll('_', '-');
+  const result = HOP_BY_HOP.has(plain) || OURS.test(plain) ? DROPPED : plain;
+  if (plainNames.size < PLAIN_NAMES_MAX && name.length <= PLAIN_NAME_MAX_CHARACTERS) plainNames.set(name, result);
+  return result;
 }
 
 /** @returns a new object without what ends here */
 export function toBrowser(headers: IncomingHttpHeaders): Record<string, string | string[]> {
   const nominated = nominatedBy([headers.connection ?? '']);
   const kept: Record<string, string | string[]> = {};
-  for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || HOP_BY_HOP.has(name) || nominated.has(name)) continue;
+  for (const name in headers) {
+    const value = headers[name];
+    if (value === undefined || HOP_BY_HOP.has(name) || nominated?.has(name)) continue;
     if (name !== 'set-cookie') kept[name] = value;
     else kept[name] = [value].flat().filter((cookie) => !OWN_COOKIE.test(cookie));
   }
@@ -63,6 +85,7 @@ export function toBrowser(headers: IncomingHttpHeaders): Record<string, string |
 }
 
 function withoutOwnCookies(header: string): string {
+  if (!/__host-gatehouse-/i.test(header)) return header;
   return header
     .split(';')
     .map((cookie) => cookie.trim())
@@ -70,17 +93,17 @@ function withoutOwnCookies(header: string): string {
     .join('; ');
 }
 
-/** Header names that a Connection header declares to be of this connection only. */
-function nominatedBy(values: readonly string[]): ReadonlySet<string> {
+/** Header names that a Connection header declares to be of this connection only; `undefined`: none that is not known anyway. */
+function nominatedBy(values: readonly string[]): ReadonlySet<string> | undefined {
+  if (values.every((value) => /^(?:keep-alive|close)?$/i.test(value))) return undefined;
   return new Set(
     values.flatMap((value) => value.split(',')).map((name) => name.trim().toLowerCase().replaceAll('_', '-')),
   );
 }
 
-function valuesOf(raw: readonly string[], wanted: string): string[] {
-  return [...pairs(raw)].flatMap(([name, value]) => (name.toLowerCase() === wanted ? [value] : []));
-}
-
-function* pairs(raw: readonly string[]): Iterable<readonly [string, string]> {
-  for (let at = 0; at + 1 < raw.length; at += 2) yield [raw[at] ?? '', raw[at + 1] ?? ''];
+function valuesOf(raw: HeaderList, wanted: string): string[] {
+  const values: string[] = [];
+  for (let at = 0; at + 1 < raw.length; at += 2)
+    if (raw[at]?.length === wanted.length && raw[at]?.toLowerCase() === wanted) values.push(raw[at + 1] ?? '');
+  return values;
 }

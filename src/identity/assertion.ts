@@ -17,12 +17,16 @@ const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 
 type AssertedClaims = Readonly<Record<string, unknown>> & { readonly tenant: string; readonly sub: string };
 
+type Made = { readonly token: Promise<string>; readonly atSeconds: number; text: string | undefined };
+
 export type Assertions = {
   /**
    * @param id of what is asserted: the same id must mean the same claims
    * @param claimsOf the whole identity, worked out only when an assertion has to be made; `tenant` becomes the audience
    */
   readonly of: (id: string, claimsOf: () => AssertedClaims) => Promise<string>;
+  /** One that is there and still good. */
+  readonly atHand: (id: string) => string | undefined;
   /** RFC 7517 */
   readonly jwks: { readonly keys: readonly JWK[] };
 };
@@ -31,25 +35,39 @@ export async function createAssertions(secrets: readonly Secret[], publicUrl: UR
   const keys = await Promise.all(secrets.map(keyOf));
   const [first] = keys;
   if (first === undefined) throw new Error('assertions need a key');
-  const made = new Map<string, { readonly token: Promise<string>; readonly atSeconds: number }>();
+  const made = new Map<string, Made>();
+  const nowSeconds = (): number => Math.floor(clock.nowMs() / 1000);
+
+  function good(id: string): Made | undefined {
+    const kept = made.get(id);
+    return kept !== undefined && nowSeconds() - kept.atSeconds < REUSED_SECONDS ? kept : undefined;
+  }
 
   return {
     jwks: { keys: keys.map(({ jwk }) => jwk) },
+    atHand: (id) => good(id)?.text,
     of(id, claimsOf) {
-      const nowSeconds = Math.floor(clock.nowMs() / 1000);
-      const kept = made.get(id);
-      if (kept !== undefined && nowSeconds - kept.atSeconds < REUSED_SECONDS) return kept.token;
+      const kept = good(id);
+      if (kept !== undefined) return kept.token;
       if (made.size >= KEPT_MAX) made.delete(made.keys().next().value ?? '');
       const claims = claimsOf();
+      const atSeconds = nowSeconds();
       const token = new SignJWT({ ...claims })
         .setProtectedHeader({ alg: 'EdDSA', typ: 'JWT', kid: first.jwk.kid ?? '' })
         .setIssuer(publicUrl.origin)
         .setAudience(claims.tenant)
-        .setIssuedAt(nowSeconds)
-        .setExpirationTime(nowSeconds + LIFETIME_SECONDS)
+        .setIssuedAt(atSeconds)
+        .setExpirationTime(atSeconds + LIFETIME_SECONDS)
         .sign(first.privateKey);
+      const entry: Made = { token, atSeconds, text: undefined };
       made.delete(id);
-      made.set(id, { token, atSeconds: nowSeconds });
+      made.set(id, entry);
+      token.then(
+        (text) => {
+          entry.text = text;
+        },
+        () => made.delete(id),
+      );
       return token;
     },
   };

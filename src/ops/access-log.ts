@@ -7,38 +7,51 @@ import type Koa from 'koa';
 import type { RequestState } from '../edge/request.ts';
 import type { Audit } from '../kernel/events.ts';
 import type { GatewayFailure } from '../kernel/failure.ts';
-import type { Logger } from './log.ts';
+import type { Log } from './log.ts';
 
 const PATH_MAX_CHARACTERS = 512;
 
-export function createAccessLog(logger: Logger, audit: Audit): Koa.Middleware<RequestState> {
-  return async (ctx, next) => {
-    const startedAt = performance.now();
-    await next();
-    const { requestId, client, place, failure } = ctx.state;
-    const tenant = place?.tenant.id;
-    const who = { tenant, request_id: requestId, client };
+/** @param startedAt by `performance.now()` @param path without its query */
+export type LogRequest = (
+  seen: RequestState,
+  asked: { readonly method: string; readonly path: string },
+  status: number,
+  startedAt: number,
+) => void;
+
+export function createLogRequest({ logger, requests }: Log, audit: Audit): LogRequest {
+  return ({ requestId, client, place, failure }, { method, path }, status, startedAt) => {
+    if (failure === undefined && !logger.isLevelEnabled('info')) return; // the line costs more than many a request
+    const who = { tenant: place?.tenant.id, request_id: requestId, client };
     if (failure?.options.event !== undefined) audit(failure.options.event, { ...who, ...describe(failure) });
     if (failure?.code === 'internal_error') logger.error({ ...who, err: failure.cause }, 'bug');
-    if (!logger.isLevelEnabled('info')) return; // the line costs more than many a request
     const line = {
       event: 'request',
       ...who,
-      method: ctx.method,
-      path: ctx.path.slice(0, PATH_MAX_CHARACTERS),
-      status: ctx.status,
+      method,
+      path: path.slice(0, PATH_MAX_CHARACTERS),
+      status,
       ms: Math.round((performance.now() - startedAt) * 10) / 10,
     };
-    logger.info(failure === undefined ? line : { ...line, ...describe(failure) }, 'request');
+    if (failure === undefined) requests.info(line, 'request');
+    else logger.info({ ...line, ...describe(failure) }, 'request');
+  };
+}
+
+export function createAccessLog(log: LogRequest): Koa.Middleware<RequestState> {
+  return async (ctx, next) => {
+    const startedAt = performance.now();
+    await next();
+    log(ctx.state, ctx, ctx.status, startedAt);
   };
 }
 
 /** The same line for an upgrade, which no middleware sees. */
-export function createUpgradeLog(logger: Logger) {
+export function createUpgradeLog({ requests }: Log) {
   return ({ requestId, client, place }: RequestState, { url = '' }: IncomingMessage, outcome: string): void => {
     const who = { tenant: place?.tenant.id, request_id: requestId, client };
     const path = url.split('?', 1)[0]?.slice(0, PATH_MAX_CHARACTERS);
-    logger.info({ event: 'request', ...who, method: 'GET', path, upgrade: outcome }, 'request');
+    requests.info({ event: 'request', ...who, method: 'GET', path, upgrade: outcome }, 'request');
   };
 }
 

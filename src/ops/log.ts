@@ -1,6 +1,7 @@
 /**
  * One JSON line per request and per event, by pino. What may be written is chosen field by field where it is written;
- * redaction is the second net, for fields that must never appear.
+ * redaction is the second net, for fields that must never appear. Lines of requests are gathered for a moment, because a write for
+ * each costs more than many a request; whatever else is said takes them along at once.
  */
 import { type DestinationStream, type Logger, pino } from 'pino';
 import type { Audit } from '../kernel/events.ts';
@@ -8,16 +9,51 @@ import type { Audit } from '../kernel/events.ts';
 export type { Logger };
 
 const NEVER = ['cookie', 'authorization', 'id_token', 'state', 'nonce', 'token', 'logout_token', 'secret'];
+const GATHERED_MS = 100;
+const GATHERED_BYTES = 8 * 1024;
 
-export function createLogger(level: string, destination?: DestinationStream): Logger {
+export type Log = {
+  readonly logger: Logger;
+  /** for lines of requests: their fields are fixed, so nothing has to be looked for in them */
+  readonly requests: Logger;
+};
+
+/** @param destination where tests want it; otherwise standard output */
+export function createLog(level: string, destination?: DestinationStream): Log {
   const options = {
     level,
     base: { service: 'gatehouse' },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
-    redact: { paths: [...NEVER, ...NEVER.map((name) => `*.${name}`)], censor: '[secret]' },
   };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  const output = destination === undefined ? openOutput() : { gather: destination, tell: destination };
+  const redact = { paths: [...NEVER, ...NEVER.map((name) => `*.${name}`)], censor: '[secret]' };
+  return { logger: pino({ ...options, redact }, output.tell), requests: pino(options, output.gather) };
+}
+
+function openOutput(): { gather: DestinationStream; tell: DestinationStream } {
+  const output = pino.destination({ fd: 1, sync: true, minLength: GATHERED_BYTES });
+  let flush: NodeJS.Timeout | undefined;
+  const say = (): void => {
+    clearTimeout(flush);
+    flush = undefined;
+    output.flushSync();
+  };
+  process.once('exit', say);
+  return {
+    gather: {
+      write(line) {
+        output.write(line);
+        flush ??= setTimeout(say, GATHERED_MS).unref();
+      },
+    },
+    tell: {
+      write(line) {
+        output.write(line);
+        say();
+      },
+    },
+  };
 }
 
 /** Refusals and what needs an eye are warnings, so that `LOG_LEVEL=warn` still shows them. */

@@ -33,15 +33,23 @@ type Snapshot = {
 
 export function createRegistry(publicUrl: URL): Registry {
   let snapshot: Snapshot = { byId: new Map(), bySlug: new Map(), byHost: new Map() };
+  /** one for each of a tenant's sites, in their order */
+  const places = new WeakMap<Tenant, readonly Place[]>();
   let built = new Map<TenantFile, Tenant>();
 
   function place(tenant: Tenant | undefined, host: string): Place | undefined {
     if (tenant === undefined) return undefined;
     const own = snapshot.byHost.get(host);
     if (own !== undefined && own !== tenant) return undefined;
-    const sites = sitesOf(tenant, publicUrl);
-    const site = own === undefined ? sites[0] : sites[1 + tenant.hosts.indexOf(host)];
-    return site === undefined ? undefined : { tenant, site };
+    return placesOf(tenant)[own === undefined ? 0 : 1 + tenant.hosts.indexOf(host)];
+  }
+
+  function placesOf(tenant: Tenant): readonly Place[] {
+    const known = places.get(tenant);
+    if (known !== undefined) return known;
+    const all = sitesOf(tenant, publicUrl).map((site) => ({ tenant, site }));
+    places.set(tenant, all);
+    return all;
   }
 
   return {
@@ -74,6 +82,7 @@ export function slugOf(segment: string): string {
 }
 
 function decode(segment: string): string | undefined {
+  if (!segment.includes('%')) return segment;
   try {
     return decodeURIComponent(segment);
   } catch {

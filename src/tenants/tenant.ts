@@ -22,10 +22,15 @@ export type Tenant = {
 };
 
 /**
- * Where a tenant is reached: `origin` without a slash at the end, and what stands before its own paths (`/AcmeCorp`, or
- * nothing on a host of its own).
+ * Where a tenant is reached: `origin` without a slash at the end (`scheme` and `host` are its parts, `host` with the port), and what
+ * stands before its own paths (`/AcmeCorp`, or nothing on a host of its own).
  */
-export type Site = { readonly origin: string; readonly prefix: string };
+export type Site = {
+  readonly origin: string;
+  readonly scheme: string;
+  readonly host: string;
+  readonly prefix: string;
+};
 
 export function createTenant(file: TenantFile): Tenant {
   return Object.freeze({
@@ -47,10 +52,9 @@ export function createTenant(file: TenantFile): Tenant {
 /** Every site of a tenant, that of PUBLIC_URL first. */
 export function sitesOf(tenant: Pick<Tenant, 'slug' | 'hosts'>, publicUrl: URL): Site[] {
   const port = publicUrl.port === '' ? '' : `:${publicUrl.port}`;
-  return [
-    { origin: publicUrl.origin, prefix: `/${tenant.slug}` },
-    ...tenant.hosts.map((host) => ({ origin: `${publicUrl.protocol}//${host}${port}`, prefix: '' })),
-  ];
+  const scheme = publicUrl.protocol.slice(0, -1);
+  const at = (host: string, prefix: string): Site => ({ origin: `${scheme}://${host}`, scheme, host, prefix });
+  return [at(publicUrl.host, `/${tenant.slug}`), ...tenant.hosts.map((host) => at(`${host}${port}`, ''))];
 }
 
 /** The gateway's own addresses for one tenant at one of its sites: contract section 3. */

@@ -71,7 +71,7 @@ describe('a path has one form', () => {
   });
 
   it('of which the tenant’s part is cut off by segments', () => {
-    const within = (raw: string, segments: number) => {
+    const within = (raw: string, segments: 0 | 1) => {
       const path = canonicalPath(raw);
       return path.ok ? pathWithin(path.value, segments) : undefined;
     };

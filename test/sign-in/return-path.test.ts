@@ -7,8 +7,8 @@ const tenant = createTenant(
   tenantFileSchema.parse({ id: 'acme', slug: 'AcmeCorp', oidc: { issuer: 'https://idp.example', client_id: 'x' } }),
 );
 const ORIGIN = 'https://login.example';
-const shared = { tenant, site: { origin: ORIGIN, prefix: '/AcmeCorp' } };
-const own = { tenant, site: { origin: 'https://acme.example', prefix: '' } };
+const shared = { tenant, site: { origin: ORIGIN, scheme: 'https', host: new URL(ORIGIN).host, prefix: '/AcmeCorp' } };
+const own = { tenant, site: { origin: 'https://acme.example', scheme: 'https', host: 'acme.example', prefix: '' } };
 
 describe('a return path', () => {
   it.each([
