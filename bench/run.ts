@@ -1,16 +1,16 @@
 /**
  * `npm run bench`: how fast, always as a ratio to something that is measured in the same run on the same machine. Needs
- * `redis-server` and `wrk`. Nothing here is a test: figures depend on the machine, ratios less so.
+ * `redis-server` and `wrk`; `peers` compares with nginx and Apache's mod_auth_openidc where they are installed. Nothing here is a test: figures depend on the machine, ratios less so.
  */
 import { benchLogout } from './logout.ts';
 import { benchMemory } from './memory.ts';
-import { benchSessionCheck } from './session-check.ts';
+import { benchPeers } from './peers/peers.ts';
 import { benchSignIn } from './sign-in.ts';
 
 const benches = {
   memory: benchMemory,
   'sign-in': benchSignIn,
-  'session-check': benchSessionCheck,
+  peers: benchPeers,
   logout: benchLogout,
 };
 const wanted = process.argv.slice(2);

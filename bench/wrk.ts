@@ -6,8 +6,17 @@ export type Target = {
   readonly name: string;
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** seconds that the server has spent so far */
+  readonly cpu?: () => number;
 };
-export type Figure = { readonly name: string; readonly perSecond: number; readonly p50: string; readonly p99: string };
+export type Figure = {
+  readonly name: string;
+  readonly perSecond: number;
+  readonly p50: string;
+  readonly p99: string;
+  /** of the server, for each request; 0 when it is not measured */
+  readonly cpuMicroseconds: number;
+};
 
 const SECONDS = 4;
 const ROUNDS = 3;
@@ -19,10 +28,12 @@ export async function compare(targets: readonly Target[]): Promise<Figure[]> {
   return rounds.map((figures) => figures.sort((a, b) => a.perSecond - b.perSecond)[Math.floor(ROUNDS / 2)] as Figure);
 }
 
-async function measure({ name, url, headers: sent = {} }: Target): Promise<Figure> {
+async function measure({ name, url, headers: sent = {}, cpu = () => 0 }: Target): Promise<Figure> {
   const headers = Object.entries(sent).flatMap(([header, value]) => ['-H', `${header}: ${value}`]);
   const args = ['-t1', '-c64', `-d${SECONDS}s`, '--latency', ...headers, url];
+  const before = cpu();
   const { stdout } = await promisify(execFile)('wrk', args);
+  const spent = cpu() - before;
   if (/Non-2xx/.test(stdout)) throw new Error(`${name}: not all answers were good\n${stdout}`);
   const find = (pattern: RegExp): string => pattern.exec(stdout)?.[1] ?? '?';
   return {
@@ -30,13 +41,14 @@ async function measure({ name, url, headers: sent = {} }: Target): Promise<Figur
     perSecond: Number(find(/Requests\/sec:\s+([\d.]+)/)),
     p50: find(/ 50%\s+(\S+)/),
     p99: find(/ 99%\s+(\S+)/),
+    cpuMicroseconds: (spent / Number(find(/(\d+) requests in/))) * 1e6,
   };
 }
 
 export function table(figures: readonly Figure[]): string[] {
   const base = figures[0]?.perSecond ?? 1;
   return figures.map(
-    ({ name, perSecond, p50, p99 }) =>
-      `${name.padEnd(48)} ${perSecond.toFixed(0).padStart(7)}/s  ${(perSecond / base).toFixed(2)}  p50 ${p50} p99 ${p99}`,
+    ({ name, perSecond, p50, p99, cpuMicroseconds }) =>
+      `${name.padEnd(48)} ${perSecond.toFixed(0).padStart(7)}/s  ${(perSecond / base).toFixed(2)}  p50 ${p50} p99 ${p99}${cpuMicroseconds > 0 ? `  ${cpuMicroseconds.toFixed(0)} µs` : ''}`,
   );
 }

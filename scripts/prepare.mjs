@@ -1,6 +1,6 @@
 /**
  * Makes a fresh machine ready before `npm start` and `npm test`: npm packages where they are missing or not those of the
- * lock file, and, for the tests, Redis, Chromium, nginx and Caddy from Debian's packages. Plain JavaScript, because it runs on whatever
+ * lock file, and, for the tests, Redis, Chromium, nginx, Caddy and HAProxy from Debian's packages. Plain JavaScript, because it runs on whatever
  * Node (20 or newer) the machine has; everything after it runs on the Node 26 that it installs.
  */
 import { execFileSync } from 'node:child_process';
@@ -30,6 +30,7 @@ if (process.argv[2] === 'test') {
     ['chromium', 'chromium'],
     ['nginx', 'nginx-light'],
     ['caddy', 'caddy'],
+    ['haproxy', 'haproxy'],
   ]
     .filter(([command]) => !has(command))
     .map(([, name]) => name);

@@ -76,7 +76,7 @@ export function createFastLane(dependencies: Dependencies): FastLane {
     return true;
   }
 
-  return (request, response) => {
+  function drive(request: IncomingMessage, response: ServerResponse): boolean {
     const { url = '', headers } = request;
     if (headers.cookie === undefined || url.length > URL_MAX_CHARACTERS) return false;
     if (!url.startsWith('/') || url.includes('#')) return false;
@@ -84,6 +84,14 @@ export function createFastLane(dependencies: Dependencies): FastLane {
     const path = queryAt === -1 ? url : url.slice(0, queryAt);
     if (path === '/SSO/Auth') return allow(request, response, queryAt === -1 ? '' : url.slice(queryAt + 1));
     return pass(request, response, path);
+  }
+
+  return (request, response) => {
+    try {
+      return drive(request, response);
+    } catch {
+      return response.headersSent; // a bug of ours is a bug in the house too, which answers and logs it
+    }
   };
 }
 

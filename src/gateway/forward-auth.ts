@@ -15,7 +15,7 @@ import { parseReturnPath } from '../sign-in/return-path.ts';
 import { signInUrl } from '../sign-in/start.ts';
 import { type Place, type Registry, slugOf } from '../tenants/registry.ts';
 import type { Admission } from './admission.ts';
-import type { HeaderList } from './upstream-headers.ts';
+import { type HeaderList, valuesOf } from './upstream-headers.ts';
 
 export type ForwardAuth = {
   readonly handle: (ctx: Context) => Promise<void>;
@@ -127,9 +127,9 @@ function findSubject(
 }
 
 /** @returns path and query; `undefined`: not told; `null`: told in a way that cannot be trusted */
-function originalTarget({ headersDistinct }: IncomingMessage): string | undefined | null {
-  const [uri, ...moreUris] = headersDistinct['x-forwarded-uri'] ?? [];
-  const [original, ...moreOriginals] = headersDistinct['x-original-url'] ?? [];
+function originalTarget({ rawHeaders }: IncomingMessage): string | undefined | null {
+  const [uri, ...moreUris] = valuesOf(rawHeaders, 'x-forwarded-uri');
+  const [original, ...moreOriginals] = valuesOf(rawHeaders, 'x-original-url');
   if (moreUris.length + moreOriginals.length > 0 || (uri !== undefined && original !== undefined)) return null;
   const told = uri ?? original;
   if (told === undefined) return undefined;

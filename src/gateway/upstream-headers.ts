@@ -101,7 +101,8 @@ function nominatedBy(values: readonly string[]): ReadonlySet<string> | undefined
   );
 }
 
-function valuesOf(raw: HeaderList, wanted: string): string[] {
+/** @param wanted in lower case */
+export function valuesOf(raw: HeaderList, wanted: string): string[] {
   const values: string[] = [];
   for (let at = 0; at + 1 < raw.length; at += 2)
     if (raw[at]?.length === wanted.length && raw[at]?.toLowerCase() === wanted) values.push(raw[at + 1] ?? '');

@@ -23,7 +23,7 @@ export function createLog(level: string, destination?: DestinationStream): Log {
   const options = {
     level,
     base: { service: 'gatehouse' },
-    timestamp: pino.stdTimeFunctions.isoTime,
+    timestamp: createTimestamp(),
     formatters: { level: (label: string) => ({ level: label }) },
   };
   const output = destination === undefined ? openOutput() : { gather: destination, tell: destination };
@@ -32,27 +32,26 @@ export function createLog(level: string, destination?: DestinationStream): Log {
 }
 
 function openOutput(): { gather: DestinationStream; tell: DestinationStream } {
-  const output = pino.destination({ fd: 1, sync: true, minLength: GATHERED_BYTES });
-  let flush: NodeJS.Timeout | undefined;
-  const say = (): void => {
-    clearTimeout(flush);
-    flush = undefined;
-    output.flushSync();
+  const output = pino.destination({ fd: 1, sync: true, minLength: GATHERED_BYTES, periodicFlush: GATHERED_MS });
+  process.once('exit', () => output.flushSync());
+  const tell = {
+    write(line: string) {
+      output.write(line);
+      output.flushSync();
+    },
   };
-  process.once('exit', say);
-  return {
-    gather: {
-      write(line) {
-        output.write(line);
-        flush ??= setTimeout(say, GATHERED_MS).unref();
-      },
-    },
-    tell: {
-      write(line) {
-        output.write(line);
-        say();
-      },
-    },
+  return { gather: output, tell };
+}
+
+/** Written out once for each millisecond. */
+function createTimestamp(): () => string {
+  let atMs = 0;
+  let text = '';
+  return () => {
+    const nowMs = Date.now();
+    if (nowMs !== atMs) text = `,"time":"${new Date(nowMs).toISOString()}"`;
+    atMs = nowMs;
+    return text;
   };
 }
 
