@@ -1,6 +1,6 @@
 /**
  * Makes a fresh machine ready before `npm start` and `npm test`: npm packages where they are missing or not those of the
- * lock file, and, for the tests, Redis, Chromium, nginx, Caddy and HAProxy from Debian's packages. Plain JavaScript, because it runs on whatever
+ * lock file, and, for the tests, Redis, Chromium, nginx, Caddy, HAProxy, PyJWT and ruby-jwt from Debian's packages. Plain JavaScript, because it runs on whatever
  * Node (20 or newer) the machine has; everything after it runs on the Node 26 that it installs.
  */
 import { execFileSync } from 'node:child_process';
@@ -9,9 +9,10 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 const MARK = 'node_modules/.installed-from';
 const run = (command, args) => execFileSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'] });
-const has = (command) => {
+const has = (command) => succeeds(`command -v ${command}`);
+const succeeds = (test) => {
   try {
-    execFileSync('sh', ['-c', `PATH=$PATH:/usr/sbin:/sbin command -v ${command}`], { stdio: 'ignore' });
+    execFileSync('sh', ['-c', `PATH=$PATH:/usr/sbin:/sbin; ${test}`], { stdio: 'ignore' });
     return true;
   } catch {
     return false;
@@ -34,6 +35,9 @@ if (process.argv[2] === 'test') {
   ]
     .filter(([command]) => !has(command))
     .map(([, name]) => name);
+  // what apps and senders of links use, each with its own words for a token
+  if (!succeeds('/usr/bin/python3 -c "import jwt, cryptography"')) packages.push('python3-jwt', 'python3-cryptography');
+  if (!succeeds("ruby -e 'require %q(jwt)'")) packages.push('ruby', 'ruby-jwt');
   if (packages.length > 0) {
     if (!has('apt-get')) throw new Error(`Please install: ${packages.join(', ')}`);
     process.env.DEBIAN_FRONTEND = 'noninteractive';

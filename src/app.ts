@@ -148,7 +148,7 @@ export function createApp(parts: Parts): App {
   router.post('/SSO/OIDC/:id/SignOut', withTenant(signOut));
   router.get('/SSO/Session/:id', withTenant(guard.sessionJson));
   router.get('/SSO/Account/:id', withTenant(guard.account));
-  router.get('/SSO/Auth', forwardAuth.handle);
+  router.all('/SSO/Auth', forwardAuth.handle);
   router.get('/SSO/jwks.json', (ctx) => {
     ctx.body = parts.assertions.jwks;
   });

@@ -50,6 +50,9 @@ export function createForwardAuth({ registry, sessions, renewal, admission }: De
   }
 
   async function handle(ctx: Context): Promise<void> {
+    // Envoy asks with the method of what it asks about
+    if (!ctx.state.trusted && ctx.method !== 'GET' && ctx.method !== 'HEAD')
+      throw new GatewayFailure('method_not_allowed', { headers: { Allow: 'GET, HEAD' } });
     const query = new URLSearchParams(ctx.querystring);
     const subject = findSubject(ctx.req, ctx.state, query, registry);
     if (subject === undefined) throw new GatewayFailure('sign_in_required', { reason: 'subject_unknown' });

@@ -1,3 +1,7 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { acmeYaml, askedOf, type House, openHouse, signIn, signInAtGlobex } from '../support/house.ts';
@@ -141,6 +145,50 @@ describe('the assertion', () => {
     expect(after.keys).toHaveLength(2);
     expect(after.keys[1]).toEqual(before.keys[0]);
     await rotated.close();
+  });
+});
+
+describe('the README’s own lines verify it', () => {
+  it('in Python, with PyJWT', async () => {
+    const readme = await readFile(resolve(import.meta.dirname, '../../README.md'), 'utf8');
+    const lines = readme.split('```').find((block) => block.includes('# Python, with PyJWT')) ?? '';
+    const fresh = await openHouse({ environment: { TRUSTED_PROXIES: '127.0.0.1' } }); // whose time is the real one
+    const person = fresh.visitor();
+    await signIn(fresh, person, { claims: { roles: ['invoice-readers'] } });
+    const assertion = (await ask(person, { 'x-forwarded-uri': '/AcmeCorp/page' })).headers['x-auth-request-assertion'];
+    const program = [
+      'import jwt, json, sys',
+      'from jwt import PyJWKClient',
+      'assertion = sys.argv[1]',
+      lines.slice(lines.indexOf('\n') + 1).replaceAll('https://login.example.com', fresh.gateway.url),
+      'print(json.dumps(person))',
+    ].join('\n');
+    const python = (token: string) => promisify(execFile)('/usr/bin/python3', ['-c', program, token]);
+    const { stdout } = await python(String(assertion));
+    expect(JSON.parse(stdout)).toMatchObject({ sub: 'ada', tenant: 'acme', groups: ['invoice-readers'] });
+    const [head, , signature] = String(assertion).split('.');
+    const forged = Buffer.from(JSON.stringify({ ...JSON.parse(stdout), sub: 'boss' })).toString('base64url');
+    await expect(python(`${head}.${forged}.${signature}`)).rejects.toThrow('InvalidSignatureError');
+    await fresh.close();
+  });
+});
+
+describe('methods', () => {
+  it('are any for a trusted proxy, since Envoy asks with the method of the request', async () => {
+    const headers = { 'x-forwarded-uri': '/AcmeCorp/page' };
+    expect((await visitor.send('/SSO/Auth', { method: 'POST', headers })).status).toBe(200);
+    expect((await house.visitor().send('/SSO/Auth', { method: 'DELETE', headers })).status).toBe(401);
+    const appended = '/SSO/Auth?redirect=1&asked=/AcmeCorp/page?tenant=globex&redirect=0';
+    expect((await visitor.send(appended, { headers })).status).toBe(200);
+    expect((await house.visitor().send(appended, { headers })).status).toBe(302);
+  });
+
+  it('are GET and HEAD for everybody else', async () => {
+    const plain = await openHouse();
+    const reply = await plain.visitor().send('/SSO/Auth?tenant=acme', { method: 'POST' });
+    expect(reply.status).toBe(405);
+    expect(reply.headers.allow).toBe('GET, HEAD');
+    await plain.close();
   });
 });
 
