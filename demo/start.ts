@@ -49,7 +49,7 @@ async function startDemo(): Promise<void> {
   const files = folder.files();
   const clients = new Map<string, { clientId: string; redirectUris: string[]; signOutUris: string[] }>();
   for (const file of files) {
-    if (file.oidc.issuer !== `http://localhost:${IDP_PORT}`) continue;
+    if (file.oidc?.issuer !== `http://localhost:${IDP_PORT}`) continue;
     const clientId = file.oidc.client_id; // two tenants may share one
     const client = clients.get(clientId) ?? { clientId, redirectUris: [], signOutUris: [] };
     const sites = sitesOf({ slug: file.slug ?? file.id, hosts: file.hosts }, settings.publicUrl);

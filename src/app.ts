@@ -8,6 +8,7 @@ import Router from '@koa/router';
 import Koa from 'koa';
 import type { GatewayFile } from './config/gateway-file.ts';
 import type { NetworkList } from './config/networks.ts';
+import type { People } from './connections/links/people.ts';
 import type { OidcConnection } from './connections/oidc/connection.ts';
 import { createFailures } from './edge/failures.ts';
 import { createOwnHeaders } from './edge/headers.ts';
@@ -28,6 +29,7 @@ import type { Sealer } from './kernel/seal.ts';
 import { createAccessLog, createLogRequest, createUpgradeLog } from './ops/access-log.ts';
 import type { Health } from './ops/health.ts';
 import type { Log } from './ops/log.ts';
+import { createAccounts } from './sessions/accounts.ts';
 import { createHints } from './sessions/hint.ts';
 import { createKnownGroups } from './sessions/known-groups.ts';
 import { createBrowserSession } from './sessions/koa-session.ts';
@@ -36,6 +38,10 @@ import { createSessions } from './sessions/sessions.ts';
 import { createPersonSessions } from './sessions/sync.ts';
 import { createAttempts } from './sign-in/attempt.ts';
 import { createHandleCallback } from './sign-in/callback.ts';
+import { createSignInByLink } from './sign-in/link.ts';
+import { ISSUELY_PATH } from './sign-in/link-forms.ts';
+import { createPendingLinks } from './sign-in/link-pending.ts';
+import { createLinkRoutes } from './sign-in/link-routes.ts';
 import { createRecover } from './sign-in/recover.ts';
 import { createRenewal } from './sign-in/renewal.ts';
 import { createEndReplaced } from './sign-in/replaced.ts';
@@ -46,7 +52,7 @@ import { createFrontChannel } from './sign-out/front-channel.ts';
 import { createPersonSignOut } from './sign-out/person.ts';
 import { createHandleSignOut } from './sign-out/sign-out.ts';
 import type { Store } from './storage/store.ts';
-import { isGatewaySegment, type Place, type Registry } from './tenants/registry.ts';
+import { hasOidc, isGatewaySegment, type OidcPlace, type Place, type Registry } from './tenants/registry.ts';
 
 export type Parts = {
   readonly publicUrl: URL;
@@ -57,6 +63,8 @@ export type Parts = {
   readonly connection: OidcConnection;
   readonly attemptSealer: Sealer;
   readonly hintSealer: Sealer;
+  readonly linkSealer: Sealer;
+  readonly people: People;
   readonly assertions: Assertions;
   readonly health: Health;
   readonly log: Log;
@@ -139,13 +147,39 @@ export function createApp(parts: Parts): App {
     withSession,
   );
 
+  const links = createLinkRoutes(
+    createSignInByLink({
+      store,
+      accounts: createAccounts(store),
+      people: parts.people,
+      pending: createPendingLinks(store, parts.linkSealer),
+      browserSession,
+      personSessions,
+      ownHeaders,
+      audit,
+      clock,
+    }),
+    registry,
+    withSession,
+  );
+  /** For what only an OpenID Connect connection has. */
+  const withOidc =
+    (handle: (ctx: Context, place: OidcPlace) => Promise<void>): Handle =>
+    async (ctx, place) => {
+      if (!hasOidc(place)) throw new GatewayFailure('tenant_not_found');
+      await handle(ctx, place);
+    };
+
   const router = new Router<RequestState>({ sensitive: true, strict: true });
   router.get('/SSO/OIDC/:id/SignIn', notByHead, withTenant(signIn));
   router.post('/SSO/OIDC/:id/SignIn', withTenant(signIn));
-  router.get('/SSO/OIDC/:id/Callback', notByHead, withTenant(withSession(callback)));
-  router.post('/SSO/OIDC/:id/Callback', withTenant(withSession(callback)));
+  router.get('/SSO/OIDC/:id/Callback', notByHead, withTenant(withSession(withOidc(callback))));
+  router.post('/SSO/OIDC/:id/Callback', withTenant(withSession(withOidc(callback))));
   router.get('/SSO/OIDC/:id/SignOut', notByHead, withTenant(signOut));
   router.post('/SSO/OIDC/:id/SignOut', withTenant(signOut));
+  router.get('/SSO/Link/:id', notByHead, withTenant(links.atLinkUrl));
+  router.post('/SSO/Link/:id', withTenant(links.atLinkUrl));
+  router.get(ISSUELY_PATH, notByHead, links.atIssuelyUrl);
   router.get('/SSO/Session/:id', withTenant(guard.sessionJson));
   router.get('/SSO/Account/:id', withTenant(guard.account));
   router.all('/SSO/Auth', forwardAuth.handle);
@@ -170,7 +204,7 @@ export function createApp(parts: Parts): App {
     const place = isGatewaySegment(segment) ? undefined : registry.byPath(segment, ctx.state.host);
     if (place === undefined) return next();
     ctx.state.place = place;
-    await guard.tenantUrl(ctx, place);
+    if (!(await links.atTenantUrl(ctx, place))) await guard.tenantUrl(ctx, place);
   });
   app.use(async (ctx, next) => {
     ownHeaders(ctx); // every answer of our own has them; pages widen them for themselves
@@ -215,7 +249,7 @@ export function createApp(parts: Parts): App {
 }
 
 /** Paths whose GET changes something. */
-const CHANGING = /\/(?:SignIn|Callback|SignOut)$/;
+const CHANGING = /\/(?:SignIn|Callback|SignOut|sso)$|\/SSO\/Link\//;
 
 /** HEAD never changes anything: where a GET would, it is refused. */
 const notByHead: Middleware = async (ctx, next) => {

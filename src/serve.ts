@@ -8,12 +8,12 @@ import { createApp, createOpsApp } from './app.ts';
 import { readGatewayFile } from './config/gateway-file.ts';
 import { formatProblem, type Problem } from './config/problem.ts';
 import type { Environment, Settings } from './config/settings.ts';
-import { NOT_YET } from './config/tenant-file.ts';
 import { createTenantFolder, type TenantChange, type TenantFolder } from './config/tenant-folder.ts';
 import { watchFolder } from './config/watch.ts';
+import { createPeople } from './connections/links/people.ts';
 import { createOidcConnection } from './connections/oidc/connection.ts';
-import { createOutbound } from './connections/oidc/outbound.ts';
 import { createProviders } from './connections/oidc/provider.ts';
+import { createOutbound } from './connections/outbound.ts';
 import { createAssertions } from './identity/assertion.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
 import type { Audit } from './kernel/events.ts';
@@ -81,6 +81,8 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     connection: createOidcConnection(createProviders(outbound, clock, audit), clock),
     attemptSealer: createSealer(settings.cookieKeys, 'attempt'),
     hintSealer: createSealer(settings.cookieKeys, 'id token hint'),
+    linkSealer: createSealer(settings.cookieKeys, 'pending link'),
+    people: createPeople(outbound, clock),
     assertions: await createAssertions(settings.cookieKeys, settings.publicUrl, clock),
     health,
     log,
@@ -153,7 +155,6 @@ function announce(change: TenantChange, publicUrl: URL, audit: Audit): void {
   }
   const { file, kind } = change;
   const sites = sitesOf({ slug: file.slug ?? file.id, hosts: file.hosts }, publicUrl);
-  const notYet = NOT_YET.filter((key) => file[key] !== undefined);
   audit('tenant.changed', {
     tenant: file.id,
     change: kind,
@@ -161,6 +162,5 @@ function announce(change: TenantChange, publicUrl: URL, audit: Audit): void {
     tenant_urls: sites.map(urls.home),
     redirect_uris: sites.map((site) => urls.callback(file, site)),
     logout_uris: sites.map((site) => urls.signOut(file, site)),
-    ...(notYet.length === 0 ? {} : { without_effect_in_this_version: notYet }),
   });
 }

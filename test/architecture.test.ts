@@ -29,7 +29,7 @@ const DOORS: Readonly<Record<string, RegExp>> = {
   ioredis: /^storage\/redis\.ts$/,
   'koa-session': /^sessions\/koa-session\.ts$/,
   'openid-client': /^connections\/oidc\//,
-  undici: /^(connections\/oidc\/outbound|gateway\/proxy)\.ts$/,
+  undici: /^(connections\/outbound|gateway\/proxy)\.ts$/,
   jose: /^(connections\/|kernel\/seal\.ts|identity\/assertion\.ts)/,
   yaml: /^config\/yaml-file\.ts$/,
   helmet: /^edge\/headers\.ts$/,

@@ -3,6 +3,7 @@
  * errors. What needs the environment (`${…}`) or other tenants (unique slugs) is checked in `load.ts` and `folder.ts`.
  */
 import { z } from 'zod';
+import { links } from './links.ts';
 import { isLoopbackHost } from './networks.ts';
 
 /** First path segments that are the gateway's own: nobody's slug, whatever the case. */
@@ -144,7 +145,8 @@ export const tenantFileSchema = z.strictObject({
   name: z.string().min(1).max(256).optional(),
   hosts: z.array(z.string().regex(HOST, 'must be a host name in lower case, without a port')).default([]),
   enabled: z.boolean().default(true),
-  oidc,
+  oidc: oidc.optional(),
+  links,
   groups: z.array(group).default([]),
   unknown_roles: z.enum(['ignore', 'reject']).default('ignore'),
   no_groups: z.enum(['reject', 'allow']).default('reject'),
@@ -167,15 +169,11 @@ export const tenantFileSchema = z.strictObject({
     })
     .prefault({}),
   upstream: upstream.optional(),
-  links: z.unknown().optional(),
   access: z.array(accessRule).default([]),
 });
 
 export type TenantFile = z.output<typeof tenantFileSchema>;
-export type OidcConfig = TenantFile['oidc'];
-
-/** Keys of the contract that this version accepts and does nothing with yet; said in the log, never silently. */
-export const NOT_YET = ['links'] as const;
+export type OidcConfig = z.output<typeof oidc>;
 
 type Located = { readonly path: readonly PropertyKey[]; readonly message: string };
 
@@ -183,15 +181,17 @@ type Located = { readonly path: readonly PropertyKey[]; readonly message: string
 const readable = z
   .looseObject({
     id: z.unknown(),
+    links: z.array(z.unknown()).catch([{}]),
     hosts: z.array(z.unknown()).catch([]),
     oidc: z
       .looseObject({ issuer: z.string().optional().catch(''), discovery_url: z.string().nullish().catch('') })
+      .optional()
       .catch({ issuer: '', discovery_url: '' }),
     groups: z.array(z.looseObject({ id: z.unknown() }).catch({ id: undefined })).catch([]),
     default_groups: z.array(z.unknown()).catch([]),
     access: z.array(z.looseObject({ groups: z.array(z.unknown()).catch([]) }).catch({ groups: [] })).catch([]),
   })
-  .catch({ id: undefined, hosts: [], oidc: {}, groups: [], default_groups: [], access: [] });
+  .catch({ id: undefined, links: [{}], hosts: [], oidc: {}, groups: [], default_groups: [], access: [] });
 
 export type FilePlace = {
   /** the file's name without its ending */
@@ -209,6 +209,9 @@ export function checkTenantFile(value: unknown, place: FilePlace): Located[] {
     ...(file.id === place.name || file.id === undefined
       ? []
       : [{ path: ['id'], message: `must be the file's name, ${place.name}` }]),
+    ...(file.oidc === undefined && file.links.length === 0
+      ? [{ path: ['oidc'], message: 'is required, or links: without either nobody could sign in' }]
+      : []),
     ...ids.flatMap((id, index) =>
       id !== undefined && ids.indexOf(id) < index
         ? [{ path: ['groups', index, 'id'], message: 'is defined twice' }]
@@ -237,10 +240,10 @@ export function checkTenantFile(value: unknown, place: FilePlace): Located[] {
 /** Plain http to an IdP is a development switch, and in production it is for this machine only. */
 function plainHttpProblems(oidc: z.output<typeof readable>['oidc'], production: boolean): Located[] {
   return (['issuer', 'discovery_url'] as const).flatMap((field) => {
-    const url = URL.parse(oidc[field] ?? '');
+    const url = URL.parse(oidc?.[field] ?? '');
     if (url?.protocol !== 'http:') return [];
     const path = ['oidc', field];
-    if (oidc.allow_insecure !== true) return [{ path, message: 'must be https (or set allow_insecure)' }];
+    if (oidc?.allow_insecure !== true) return [{ path, message: 'must be https (or set allow_insecure)' }];
     if (!production || isLoopbackHost(url.hostname)) return [];
     return [{ path, message: 'must be https: in production allow_insecure is for loopback hosts only' }];
   });

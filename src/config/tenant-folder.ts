@@ -142,12 +142,13 @@ function judgeClash(claim: string, one: Entry, other: Entry, accepted: ReadonlyS
   return oneLoses ? { claim, loser: one, holder: other } : { claim, loser: other, holder: one };
 }
 
-/** What a tenant occupies and no other may: without regard to case. */
+/** What a tenant occupies and no other may: names in URLs without regard to case, and Issuely's names for companies. */
 function claimsOf(file: TenantFile): string[] {
   return [
     `id ${file.id}`,
     `slug ${(file.slug ?? file.id).toLowerCase()}`,
     ...file.hosts.map((host) => `hosts ${host}`),
+    ...file.links.flatMap((link) => (link.dialect === 'issuely' ? `links.company_id ${link.company_id}` : [])),
   ];
 }
 

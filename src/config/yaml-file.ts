@@ -19,6 +19,14 @@ export type FileResult<T> = {
   readonly references: readonly string[];
 };
 
+/** A file of data that an operator keeps beside the configuration, YAML or JSON. Throws what says why it cannot be read. */
+export async function readDataFile(path: string): Promise<unknown> {
+  const text = await readText(path);
+  const read = 'refusal' in text ? text : parseText(text.text);
+  if ('refusal' in read) throw new Error(read.refusal[0]?.message ?? 'cannot be read');
+  return read.value;
+}
+
 type Path = readonly PropertyKey[];
 export type Located = { readonly path: Path; readonly message: string };
 

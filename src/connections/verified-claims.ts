@@ -2,22 +2,31 @@
  * Where every kind of connection ends: claims about a person whose origin has been proven. Behind this seam nobody knows
  * which kind it was. The brand says that verification happened; only verifiers may call `verifiedClaims`.
  */
+import type { DialectName } from '../config/links.ts';
 import type { JsonObject } from '../kernel/json.ts';
 
 declare const verified: unique symbol;
 
+/** Which kind of connection: OpenID Connect, or signed links in a dialect. */
+export type ConnectionName = 'oidc' | DialectName;
+
 type Facts = {
-  readonly connection: 'oidc';
+  readonly connection: ConnectionName;
   /** who vouches for the claims: the issuer, exactly as it writes itself */
   readonly issuer: string;
   readonly claims: JsonObject;
   /** as it was issued, for the IdP that issued it */
-  readonly idToken: string;
+  readonly idToken: string | undefined;
   /** when it was made, seconds by the issuer's clock */
   readonly issuedAtSeconds: number;
 };
 
 export type VerifiedClaims = Facts & { readonly [verified]: true };
+
+/** The same person, with what the tenant's own source says of them instead. */
+export function withClaims(verified: VerifiedClaims, claims: Facts['claims']): VerifiedClaims {
+  return { ...verified, claims: { ...verified.claims, ...claims } };
+}
 
 /** Call this after the last check and nowhere else. */
 export function verifiedClaims(facts: Facts): VerifiedClaims {

@@ -23,6 +23,8 @@ export type RequestState = {
   host: string;
   place?: Place;
   failure?: GatewayFailure;
+  /** what the log says instead of a path that holds a secret */
+  shownPath?: string;
 };
 
 export type Context = Koa.ParameterizedContext<RequestState>;

@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { NetworkList } from '../config/networks.ts';
 import { type RequestState, seeRequest, URL_MAX_CHARACTERS } from '../edge/request.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
+import { formOf } from '../sign-in/link-forms.ts';
 import type { Renewal } from '../sign-in/renewal.ts';
 import { isGatewaySegment, type Registry } from '../tenants/registry.ts';
 import type { Admission } from './admission.ts';
@@ -49,7 +50,7 @@ export function createFastLane(dependencies: Dependencies): FastLane {
     return true;
   }
 
-  function pass(request: IncomingMessage, response: ServerResponse, path: string): boolean {
+  function pass(request: IncomingMessage, response: ServerResponse, path: string, query: string): boolean {
     const startedAt = performance.now();
     const { method = '' } = request;
     const segment = firstSegment(path);
@@ -57,7 +58,7 @@ export function createFastLane(dependencies: Dependencies): FastLane {
     const seen = seeRequest(request, trusted);
     const place = registry.byPath(segment, seen.host);
     const upstream = place?.tenant.upstream;
-    if (place === undefined || upstream === undefined) return false;
+    if (place === undefined || upstream === undefined || formOf(place, path, query) !== undefined) return false;
     const judged = admission.judgeNow(place, path, { method, headers: request.headers });
     const session = judged?.session;
     if (session === undefined || judged?.decision !== 'allow' || renewal.isDue(place.tenant, session.record))
@@ -82,8 +83,8 @@ export function createFastLane(dependencies: Dependencies): FastLane {
     if (!url.startsWith('/') || url.includes('#')) return false;
     const queryAt = url.indexOf('?');
     const path = queryAt === -1 ? url : url.slice(0, queryAt);
-    if (path === '/SSO/Auth') return allow(request, response, queryAt === -1 ? '' : url.slice(queryAt + 1));
-    return pass(request, response, path);
+    const query = queryAt === -1 ? '' : url.slice(queryAt + 1);
+    return path === '/SSO/Auth' ? allow(request, response, query) : pass(request, response, path, query);
   }
 
   return (request, response) => {

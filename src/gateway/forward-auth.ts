@@ -5,15 +5,18 @@
  */
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { DialectName } from '../config/links.ts';
 import { canonicalPath, pathWithin } from '../edge/path.ts';
 import type { Context, RequestState } from '../edge/request.ts';
 import { decideAccess } from '../identity/access.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import type { Session, Sessions } from '../sessions/sessions.ts';
+import { formOf, readSent } from '../sign-in/link-forms.ts';
 import type { Renewal } from '../sign-in/renewal.ts';
 import { parseReturnPath } from '../sign-in/return-path.ts';
 import { signInUrl } from '../sign-in/start.ts';
 import { type Place, type Registry, slugOf } from '../tenants/registry.ts';
+import { urls } from '../tenants/tenant.ts';
 import type { Admission } from './admission.ts';
 import { type HeaderList, valuesOf } from './upstream-headers.ts';
 
@@ -41,7 +44,7 @@ export function createForwardAuth({ registry, sessions, renewal, admission }: De
   function allowNow(request: IncomingMessage, seen: RequestState, querystring: string) {
     const query = new URLSearchParams(querystring);
     const subject = findSubject(request, seen, query, registry);
-    if (subject === undefined) return undefined;
+    if (subject === undefined || isLink(subject)) return undefined;
     const asked = { method: request.method ?? '', headers: request.headers };
     const session = sessions.known(subject.place.tenant, asked);
     if (session === undefined || renewal.isDue(subject.place.tenant, session.record)) return undefined;
@@ -58,6 +61,10 @@ export function createForwardAuth({ registry, sessions, renewal, admission }: De
     if (subject === undefined) throw new GatewayFailure('sign_in_required', { reason: 'subject_unknown' });
     const { place, target } = subject;
     ctx.state.place = place;
+    const [path = '', asked = ''] = (target ?? '').split(/\?(.*)/s);
+    const form = formOf(place, path, asked);
+    // a signed link: opened here, so that the app never sees it
+    if (form !== undefined) return askToSignIn(ctx, query, linkUrl(form, place, path, asked));
     const url = signInUrl(place, parseReturnPath(target, place));
     const session = await sessions.find(place.tenant, ctx);
     if (session === undefined) return askToSignIn(ctx, query, url);
@@ -97,6 +104,19 @@ function askToSignIn(ctx: Context, query: URLSearchParams, url: string): void {
   }
   ctx.status = 302;
   ctx.body = '';
+}
+
+function isLink({ place, target = '' }: Subject): boolean {
+  const [path = '', query = ''] = target.split(/\?(.*)/s);
+  return formOf(place, path, query) !== undefined;
+}
+
+/** The same link at an address of ours. One that cannot be read has nothing to lose there. */
+function linkUrl(form: DialectName, place: Place, path: string, query: string): string {
+  const sent = readSent(form, place, path, query);
+  const { dialect: _, ...parameters } = sent.ok ? sent.value : { dialect: form };
+  const said = Object.entries(parameters).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]));
+  return urls.link(place.tenant, place.site, Object.fromEntries(said));
 }
 
 /** Where the path is not known, rules about paths cannot be judged: then nothing that has any is open. */

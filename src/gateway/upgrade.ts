@@ -10,6 +10,7 @@ import { answerRaw } from '../edge/raw-answer.ts';
 import { type RequestState, seeRequest } from '../edge/request.ts';
 import { type FailureCode, GatewayFailure } from '../kernel/failure.ts';
 import type { Session } from '../sessions/sessions.ts';
+import { formOf } from '../sign-in/link-forms.ts';
 import { isGatewaySegment, type Place, type Registry } from '../tenants/registry.ts';
 import type { Admission } from './admission.ts';
 import type { Streams } from './streams.ts';
@@ -36,6 +37,8 @@ export function createHandleUpgrade({ trusted, registry, admission, streams, log
     const place = registry.byPath(rawPath.split('/', 2)[1] ?? '', seen.host);
     if (place?.tenant.upstream === undefined) throw new GatewayFailure('tenant_not_found');
     seen.place = place;
+    if (formOf(place, rawPath, query ?? '') !== undefined)
+      throw new GatewayFailure('request_invalid', { reason: 'link_by_upgrade' });
     // any page can open a socket with the person's cookies; only the browser says which one does
     if (request.headers.origin !== place.site.origin) throw new GatewayFailure('access_denied', { reason: 'origin' });
     const judged = await admission.judge(place, rawPath, { method: 'GET', headers: request.headers });

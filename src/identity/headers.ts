@@ -9,6 +9,8 @@ export type ToldOf = {
   readonly name: string | null;
   readonly preferred_username: string | null;
   readonly groups: readonly string[];
+  /** Issuely's project, for people who came by such a link */
+  readonly project_id?: string | null;
 };
 
 export function identityHeaders(person: ToldOf): Record<string, string> {
@@ -19,6 +21,7 @@ export function identityHeaders(person: ToldOf): Record<string, string> {
     'X-Auth-Request-Name': person.name,
     'X-Auth-Request-Groups': person.groups.join(','),
     'X-Auth-Request-Tenant': person.tenant,
+    'X-Auth-Request-Project': person.project_id ?? null,
   };
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(told)) if (value !== null) headers[name] = headerValue(value);

@@ -16,6 +16,7 @@ export type EventName =
   | 'renewal.succeeded'
   | 'renewal.failed'
   | 'claims.dropped'
+  | 'user.provisioned'
   | 'tenant.changed'
   | 'tenant.refused'
   | 'idp.keys_stale';

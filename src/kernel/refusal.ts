@@ -61,6 +61,15 @@ export const REASONS = {
   logout_subject_mismatch: 'token_invalid',
   logout_token_used: 'token_invalid',
   issued_too_long_ago: 'token_invalid',
+  // a signed link (contract section 7)
+  link_undated: 'token_invalid',
+  link_lives_too_long: 'token_invalid',
+  link_used: 'token_invalid',
+  company_mismatch: 'token_invalid',
+  link_page_foreign: 'response_invalid',
+  link_host_foreign: 'response_invalid',
+  person_unknown: 'claims_invalid',
+  email_of_another_tenant: 'claims_invalid',
   // the IdP ended the session while it was being made
   ended_meanwhile: 'token_invalid',
   // the person

@@ -20,7 +20,7 @@ export type LogRequest = (
 ) => void;
 
 export function createLogRequest({ logger, requests }: Log, audit: Audit): LogRequest {
-  return ({ requestId, client, place, failure }, { method, path }, status, startedAt) => {
+  return ({ requestId, client, place, failure, shownPath }, { method, path }, status, startedAt) => {
     if (failure === undefined && !logger.isLevelEnabled('info')) return; // the line costs more than many a request
     const who = { tenant: place?.tenant.id, request_id: requestId, client };
     if (failure?.options.event !== undefined) audit(failure.options.event, { ...who, ...describe(failure) });
@@ -29,7 +29,7 @@ export function createLogRequest({ logger, requests }: Log, audit: Audit): LogRe
       event: 'request',
       ...who,
       method,
-      path: path.slice(0, PATH_MAX_CHARACTERS),
+      path: shownPath ?? shown(path),
       status,
       ms: Math.round((performance.now() - startedAt) * 10) / 10,
     };
@@ -50,9 +50,15 @@ export function createAccessLog(log: LogRequest): Koa.Middleware<RequestState> {
 export function createUpgradeLog({ requests }: Log) {
   return ({ requestId, client, place }: RequestState, { url = '' }: IncomingMessage, outcome: string): void => {
     const who = { tenant: place?.tenant.id, request_id: requestId, client };
-    const path = url.split('?', 1)[0]?.slice(0, PATH_MAX_CHARACTERS);
+    const path = shown(url.split('?', 1)[0] ?? '');
     requests.info({ event: 'request', ...who, method: 'GET', path, upgrade: outcome }, 'request');
   };
+}
+
+/** One form of signed link holds its token in the path, at whatever address it is tried. */
+function shown(path: string): string {
+  const cut = path.slice(0, PATH_MAX_CHARACTERS);
+  return cut.includes('/ey') ? cut.replace(/(?<=\/)ey[JA][\w-]{6,}\.[\w.-]*/g, '[token]') : cut;
 }
 
 function describe(failure: GatewayFailure): Record<string, unknown> {

@@ -12,7 +12,7 @@ import type { Tenant } from '../tenants/tenant.ts';
 const TOKEN_MAX_CHARACTERS = 6_000;
 
 export type Hints = {
-  readonly keep: (tenant: Tenant, idDigest: string, idToken: string, lifetimeMs: number) => Promise<void>;
+  readonly keep: (tenant: Tenant, idDigest: string, idToken: string | undefined, lifetimeMs: number) => Promise<void>;
   /** `undefined`: there is none, or none that can be sent */
   readonly read: (tenant: Tenant, idDigest: string) => Promise<string | undefined>;
   readonly forget: (tenant: Tenant, idDigest: string) => Promise<void>;
@@ -21,7 +21,7 @@ export type Hints = {
 export function createHints(store: Store, sealer: Sealer): Hints {
   return {
     async keep(tenant, idDigest, idToken, lifetimeMs) {
-      if (idToken.length > TOKEN_MAX_CHARACTERS) return;
+      if (idToken === undefined || idToken.length > TOKEN_MAX_CHARACTERS) return;
       await store.set(keys.hint(tenant.id, idDigest), await sealer.seal([tenant.id, idToken]), lifetimeMs);
     },
     async read(tenant, idDigest) {

@@ -3,6 +3,9 @@
  * tenant, of another issuer than the tenant's today, or past its end is no session.
  */
 import { z } from 'zod';
+import { DIALECTS } from '../config/links.ts';
+import { issuerOf } from '../connections/links/verify.ts';
+import type { ConnectionName } from '../connections/verified-claims.ts';
 import type { Identity } from '../identity/identity.ts';
 import type { Tenant } from '../tenants/tenant.ts';
 
@@ -11,7 +14,7 @@ const text = z.string().nullable();
 const schema = z.object({
   v: z.literal(1),
   tenant: z.string(),
-  connection: z.literal('oidc'),
+  connection: z.enum(['oidc', ...DIALECTS]),
   issuer: z.string(),
   sub: z.string(),
   email: text,
@@ -30,6 +33,12 @@ const schema = z.object({
   groups_iat: z.number(),
   /** what the browser calls itself, cut short: so that people recognise their sessions */
   user_agent: text,
+  /** which signed link opened it, by its digest; null for the IdP's people */
+  link: text.default(null),
+  /** where the link wants people to be sent when they sign out */
+  logout_url: text.default(null),
+  /** Issuely's: which project the person came for */
+  project_id: text.default(null),
   signed_in_at_ms: z.number(),
   renewed_at_ms: z.number(),
   expires_at_ms: z.number(),
@@ -42,11 +51,14 @@ const USER_AGENT_MAX_CHARACTERS = 256;
 export type SessionFacts = {
   readonly identity: Identity;
   readonly groups: readonly string[];
-  readonly connection: 'oidc';
+  readonly connection: ConnectionName;
   readonly issuer: string;
   readonly sid: string | null;
   readonly tokenIat: number;
   readonly userAgent: string | null;
+  readonly link?: string;
+  readonly logoutUrl?: string | undefined;
+  readonly projectId?: string | undefined;
 };
 
 export function createRecord(tenant: Tenant, facts: SessionFacts, nowMs: number): SessionRecord {
@@ -61,6 +73,9 @@ export function createRecord(tenant: Tenant, facts: SessionFacts, nowMs: number)
     token_iat: facts.tokenIat,
     groups_iat: facts.tokenIat,
     user_agent: facts.userAgent?.slice(0, USER_AGENT_MAX_CHARACTERS) ?? null,
+    link: facts.link ?? null,
+    logout_url: facts.logoutUrl ?? null,
+    project_id: facts.projectId ?? null,
     signed_in_at_ms: nowMs,
     renewed_at_ms: nowMs,
     expires_at_ms: nowMs + tenant.session.absolute,
@@ -78,10 +93,16 @@ export function parseRecord(stored: string, tenant: Tenant, nowMs: number): Sess
   const parsed = schema.safeParse(value);
   if (!parsed.success) return undefined;
   const record = parsed.data;
-  const belongsHere = record.tenant === tenant.id && record.issuer === tenant.oidc.issuer;
+  const belongsHere = record.tenant === tenant.id && isVouchedFor(record, tenant);
   // a limit that the tenant's file made shorter counts for the sessions that are there
   const endsAtMs = Math.min(record.expires_at_ms, record.signed_in_at_ms + tenant.session.absolute);
   return belongsHere && endsAtMs > nowMs ? { ...record, expires_at_ms: endsAtMs } : undefined;
+}
+
+/** By a connection that the tenant has today. */
+function isVouchedFor({ connection, issuer }: SessionRecord, { oidc, links }: Tenant): boolean {
+  if (connection === 'oidc') return oidc?.issuer === issuer;
+  return issuer === issuerOf(connection) && links.some(({ dialect }) => dialect === connection);
 }
 
 /** The public form: contract section 5. */
@@ -98,6 +119,7 @@ export function sessionJson(record: SessionRecord): Record<string, unknown> {
     zoneinfo: record.zoneinfo,
     groups: record.groups,
     connection: record.connection,
+    ...(record.project_id === null ? {} : { project_id: record.project_id }),
     signed_in_at: new Date(record.signed_in_at_ms).toISOString(),
     renewed_at: new Date(record.renewed_at_ms).toISOString(),
     expires_at: new Date(record.expires_at_ms).toISOString(),

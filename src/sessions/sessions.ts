@@ -27,7 +27,7 @@ export type RequestSeen = { readonly method: string; readonly headers: { readonl
 export type { Session };
 export type FreshSession = {
   readonly record: SessionRecord;
-  readonly idToken: string;
+  readonly idToken: string | undefined;
   /** when the sign-in was begun here, ms */
   readonly begunAtMs: number;
 };

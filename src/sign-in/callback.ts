@@ -18,7 +18,7 @@ import type { Refusal } from '../kernel/refusal.ts';
 import type { BrowserSession } from '../sessions/koa-session.ts';
 import { createRecord } from '../sessions/record.ts';
 import type { PersonSessions } from '../sessions/sync.ts';
-import type { Place } from '../tenants/registry.ts';
+import type { OidcPlace, Place } from '../tenants/registry.ts';
 import type { Attempt, Attempts } from './attempt.ts';
 import { type Identified, identify } from './identify.ts';
 import { type Recover, roundsCookie } from './recover.ts';
@@ -27,7 +27,7 @@ import type { Renewal } from './renewal.ts';
 import type { EndReplaced } from './replaced.ts';
 import { setOwnCookie, signInFailure, signInUrl } from './start.ts';
 
-export type HandleCallback = (ctx: Context, place: Place) => Promise<void>;
+export type HandleCallback = (ctx: Context, place: OidcPlace) => Promise<void>;
 
 type Dependencies = {
   readonly attempts: Attempts;
@@ -71,7 +71,7 @@ export function createHandleCallback(dependencies: Dependencies): HandleCallback
 }
 
 /** Nothing came that a server can see: perhaps a fragment, perhaps a bookmark. */
-async function bare(ctx: Context, place: Place, ownHeaders: OwnHeaders): Promise<void> {
+async function bare(ctx: Context, place: OidcPlace, ownHeaders: OwnHeaders): Promise<void> {
   if (place.tenant.oidc.response_mode === 'fragment' || isNavigation(ctx)) return sendRelayPage(ctx, place, ownHeaders);
   throw signInFailure({ reason: 'parameters_missing' }, place);
 }

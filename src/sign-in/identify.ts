@@ -1,7 +1,7 @@
 /** Verified claims -> the person and their groups at a tenant, with what has to be told to the operator on the way. */
 import type { VerifiedClaims } from '../connections/verified-claims.ts';
 import { assignGroups } from '../identity/groups.ts';
-import { type Identity, readPerson } from '../identity/identity.ts';
+import { type ClaimRules, type Identity, readPerson } from '../identity/identity.ts';
 import { member } from '../kernel/json.ts';
 import type { Refusal } from '../kernel/refusal.ts';
 import { ok, type Result } from '../kernel/result.ts';
@@ -21,8 +21,16 @@ export type Unidentified = {
   readonly identity: Identity | undefined;
 };
 
+/** A dialect has looked at what it requires; the rest may be absent. */
+const LINK_CLAIMS: ClaimRules = {
+  claims: { roles: ['roles'], email: ['email'] },
+  optional_claims: ['email', 'roles', 'name'],
+};
+
 export function identify(verified: VerifiedClaims, tenant: Tenant): Result<Identified, Unidentified> {
-  const person = readPerson(verified, tenant.oidc);
+  const rules = verified.connection === 'oidc' ? tenant.oidc : LINK_CLAIMS;
+  if (rules === undefined) throw new Error('this tenant has no such connection');
+  const person = readPerson(verified, rules);
   if (!person.ok) return { ok: false, refusal: { refusal: combine(person.refusal), identity: undefined } };
   const { identity, roles, dropped } = person.value;
   const groups = assignGroups(roles, tenant.groups);

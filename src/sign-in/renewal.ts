@@ -65,7 +65,7 @@ export function createRenewal(dependencies: Dependencies): Renewal {
   const { store, sessions, hints, personSessions, startSignIn, audit, clock } = dependencies;
 
   function isDue(tenant: Tenant, record: SessionRecord): boolean {
-    return clock.nowMs() - record.renewed_at_ms >= tenant.session.renew;
+    return record.connection === 'oidc' && clock.nowMs() - record.renewed_at_ms >= tenant.session.renew;
   }
 
   function failed(ctx: Context, reason: string, ended: boolean): void {

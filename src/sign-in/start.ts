@@ -9,9 +9,10 @@ import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import { failureOf, type Refusal } from '../kernel/refusal.ts';
 import type { Sessions } from '../sessions/sessions.ts';
-import type { Place } from '../tenants/registry.ts';
+import { hasOidc, type Place } from '../tenants/registry.ts';
 import { urls } from '../tenants/tenant.ts';
 import { ATTEMPT_LIFETIME_MS, type Attempts } from './attempt.ts';
+import { loginUrlOf } from './link-forms.ts';
 import { parseReturnPath, type ReturnPath } from './return-path.ts';
 
 export type StartOptions = {
@@ -35,6 +36,7 @@ type Dependencies = {
 /** The answer is a 303 to the IdP. Throws `idp_unavailable`; then nothing was begun. */
 export function createStartSignIn({ attempts, connection, sessions, audit }: Dependencies): StartSignIn {
   return async (ctx, place, options) => {
+    if (!hasOidc(place)) return sendToSender(ctx, place, options.returnPath);
     const { tenant, site } = place;
     const cookieHeader = ctx.req.headers.cookie;
     const begun = await attempts.begin(place, cookieHeader, {
@@ -63,6 +65,22 @@ export function createStartSignIn({ attempts, connection, sessions, audit }: Dep
     });
     seeOther(ctx, target);
   };
+}
+
+/**
+ * People of a tenant without an IdP sign in at the sender's page, which brings them back. The address goes without its query: Frill's
+ * sample code appends `?ssoToken=` to it, whatever it holds.
+ */
+function sendToSender(ctx: Context, place: Place, returnPath: ReturnPath): void {
+  const loginUrl = loginUrlOf(place);
+  if (loginUrl === undefined)
+    throw new GatewayFailure('sign_in_required', {
+      reason: 'no_login_url',
+      detail: 'Please open this from the application that you came from.',
+    });
+  const target = new URL(loginUrl);
+  target.searchParams.set('redirect', `${place.site.origin}${returnPath.split(/[?#]/, 1)[0]}`);
+  seeOther(ctx, target.href);
 }
 
 /** The address that starts this sign-in again, for buttons and for programs. */

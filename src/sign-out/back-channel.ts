@@ -14,7 +14,7 @@ import { REASONS, type Refusal } from '../kernel/refusal.ts';
 import type { PersonSessions } from '../sessions/sync.ts';
 import { keys } from '../storage/keys.ts';
 import type { Store } from '../storage/store.ts';
-import type { Place } from '../tenants/registry.ts';
+import type { OidcPlace } from '../tenants/registry.ts';
 
 /** A token that says it lives for years is remembered for a day; replayed later, it ends only what began before it. */
 const REMEMBERED_MAX_MS = 24 * 3_600_000;
@@ -22,7 +22,7 @@ const REMEMBERED_MAX_MS = 24 * 3_600_000;
 /** A token that was asked for before the logout comes in within an attempt's ten minutes; clocks get the rest. */
 const MARKED_MS = 15 * 60_000;
 
-export type BackChannel = (ctx: Context, place: Place, form: URLSearchParams) => Promise<void>;
+export type BackChannel = (ctx: Context, place: OidcPlace, form: URLSearchParams) => Promise<void>;
 
 type Dependencies = {
   readonly connection: OidcConnection;
@@ -36,7 +36,7 @@ export function createBackChannel(dependencies: Dependencies): BackChannel {
   const { connection, personSessions, store, audit, clock } = dependencies;
 
   /** Obeys first and remembers then: when obeying fails, the IdP may send the same token again. */
-  async function obey({ tenant }: Place, order: LogoutOrder): Promise<number | Refusal> {
+  async function obey({ tenant }: OidcPlace, order: LogoutOrder): Promise<number | Refusal> {
     const key = keys.logout(tenant.id, digest(order.jti));
     if ((await store.get(key)) !== undefined) return { reason: 'logout_token_used' };
     const { clock_tolerance: clockToleranceSeconds } = tenant.oidc;

@@ -8,17 +8,18 @@ import { type Context, whoOf } from '../edge/request.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import type { PersonSessions } from '../sessions/sync.ts';
-import type { Place } from '../tenants/registry.ts';
+import type { OidcPlace, Place } from '../tenants/registry.ts';
 
 const SID_MAX_CHARACTERS = 1_024;
 /** Anybody can ask for a mark, so it is a short one: long enough for a sign-in whose token has been seen. */
 const MARKED_MS = 60_000;
 
-export type FrontChannel = (ctx: Context, place: Place, query: URLSearchParams) => Promise<void>;
+export type FrontChannel = (ctx: Context, place: OidcPlace, query: URLSearchParams) => Promise<void>;
 
 /** Section 2: `iss` and `sid` come together. Some providers send `sid` alone; their tenants have the quirk. */
-export function isFrontChannel(query: URLSearchParams, { tenant }: Place): boolean {
-  if (!query.has('sid')) return false;
+export function isFrontChannel(query: URLSearchParams, place: Place): place is OidcPlace {
+  const { tenant } = place;
+  if (!query.has('sid') || tenant.oidc === undefined) return false;
   return query.has('iss') || tenant.oidc.quirks.includes('frontchannel_sid_only');
 }
 

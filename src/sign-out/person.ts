@@ -16,6 +16,7 @@ import { GatewayFailure } from '../kernel/failure.ts';
 import { random128 } from '../kernel/random.ts';
 import type { Hints } from '../sessions/hint.ts';
 import type { BrowserSession } from '../sessions/koa-session.ts';
+import type { SessionRecord } from '../sessions/record.ts';
 import type { Session, Sessions } from '../sessions/sessions.ts';
 import type { PersonSessions } from '../sessions/sync.ts';
 import type { Place } from '../tenants/registry.ts';
@@ -46,12 +47,17 @@ export function createPersonSignOut(dependencies: Dependencies): PersonSignOut {
     const idTokenHint = await hints.read(tenant, idDigest);
     await browserSession.end(ctx);
     audit('sign_out', { ...whoOf(ctx), sub: record.sub });
-    const next = await connection.endSessionUrl(tenant.oidc, {
+    const next = record.connection === 'oidc' ? await atIdp(place, idTokenHint) : atSender(place, record);
+    seeOther(ctx, next ?? tenant.signOut.post_logout_redirect ?? urls.signOut(tenant, site));
+  }
+
+  async function atIdp({ tenant, site }: Place, idTokenHint: string | undefined): Promise<string | undefined> {
+    if (tenant.oidc === undefined) return undefined;
+    return connection.endSessionUrl(tenant.oidc, {
       idTokenHint,
       postLogoutRedirectUri: urls.signOut(tenant, site),
       state: random128(), // it comes back, or not, or changed: nothing here depends on it
     });
-    seeOther(ctx, next ?? tenant.signOut.post_logout_redirect ?? urls.signOut(tenant, site));
   }
 
   /** One other session, by what the account page calls it, if it is this person's. */
@@ -88,6 +94,11 @@ export function createPersonSignOut(dependencies: Dependencies): PersonSignOut {
       await end(ctx, place, session);
     },
   };
+}
+
+/** Where the link said, or the tenant's file says for its dialect. */
+function atSender({ tenant }: Place, { connection: dialect, logout_url: said }: SessionRecord): string | undefined {
+  return said ?? tenant.links.find((link) => link.dialect === dialect && link.logout_url !== undefined)?.logout_url;
 }
 
 async function sendQuestion(ctx: Context, place: Place, { record }: Session, ownHeaders: OwnHeaders): Promise<void> {

@@ -4,7 +4,7 @@
  */
 import { readForm } from '../edge/form.ts';
 import type { Context } from '../edge/request.ts';
-import type { Place } from '../tenants/registry.ts';
+import { hasOidc, type Place } from '../tenants/registry.ts';
 import type { BackChannel } from './back-channel.ts';
 import { type FrontChannel, isFrontChannel } from './front-channel.ts';
 import type { PersonSignOut } from './person.ts';
@@ -22,7 +22,7 @@ export function createHandleSignOut(
   return async (ctx, place) => {
     if (ctx.method === 'POST') {
       const form = await readForm(ctx);
-      if (form.has('logout_token')) return back(ctx, place, form);
+      if (form.has('logout_token') && hasOidc(place)) return back(ctx, place, form);
       return withSession(() => person.signOut(ctx, place, form))(ctx, place);
     }
     const query = new URLSearchParams(ctx.querystring);

@@ -1,5 +1,5 @@
 /**
- * Every key in the store: who owns it, what it holds, how long it lives. All of a tenant's keys carry its id, in braces,
+ * Every key in the store: who owns it, what it holds, how long it lives. All of a tenant's own keys carry its id, in braces,
  * so that they share one slot of a Redis Cluster; ids hold neither braces nor colons, so no tenant can name another's key.
  *
  * | key | holds | lives |
@@ -14,6 +14,10 @@
  * | `gatehouse:{tenant}:renewal:<digest of the id>` | `1`: the identity is being asked for again | the tenant's `session.renew` |
  * | `gatehouse:{tenant}:attempt:<attempt id>` | `1`: this attempt was answered | until the attempt would have expired |
  * | `gatehouse:{tenant}:browser:<digest of the attempt cookie>` | digest of the session that this browser got last | 15 minutes, longer than an attempt |
+ * | `gatehouse:{tenant}:link:<digest of jti or signature>` | `1`: this signed link was used | until it would have expired |
+ * | `gatehouse:{tenant}:pending:<digest of the cookie>` | a signed link that waits for the person's word, sealed | 5 minutes |
+ * | `gatehouse:{tenant}:account:<digest of issuer and sub>` | a person who came by signed links (sessions/accounts.ts), JSON | until it is removed by command |
+ * | `gatehouse:email:<digest of the e-mail>` | the tenant whose it is, for Issuely's links | until it is removed by command |
  */
 type TenantId = string;
 
@@ -30,5 +34,11 @@ export const keys = {
   logout: (tenant: TenantId, jtiDigest: string): string => `${prefix(tenant)}logout:${jtiDigest}`,
   renewal: (tenant: TenantId, idDigest: string): string => `${prefix(tenant)}renewal:${idDigest}`,
   attempt: (tenant: TenantId, attemptId: string): string => `${prefix(tenant)}attempt:${attemptId}`,
+  link: (tenant: TenantId, digest: string): string => `${prefix(tenant)}link:${digest}`,
+  pending: (tenant: TenantId, cookieDigest: string): string => `${prefix(tenant)}pending:${cookieDigest}`,
+  account: (tenant: TenantId, person: string): string => `${prefix(tenant)}account:${person}`,
+  accounts: (tenant: TenantId): string => `${prefix(tenant)}account:`,
+  /** of no one tenant: that is what it is for */
+  email: (emailDigest: string): string => `gatehouse:email:${emailDigest}`,
   browser: (tenant: TenantId, bindingDigest: string): string => `${prefix(tenant)}browser:${bindingDigest}`,
 };

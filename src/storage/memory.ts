@@ -3,7 +3,7 @@
  * entries are dropped when met and by a sweep; the number of entries is bounded, so that it cannot eat the machine.
  */
 import type { Clock } from '../kernel/clock.ts';
-import { type Listener, type Store, StoreUnavailable } from './store.ts';
+import { type Lifetime, type Listener, type Store, StoreUnavailable } from './store.ts';
 
 const SWEEP_EVERY_MS = 30_000;
 const MAX_ENTRIES = 500_000; // about 1 GB of sessions; past that it refuses to write rather than forget anybody
@@ -39,12 +39,12 @@ export function createMemoryStore(clock: Clock, maxEntries = MAX_ENTRIES): Store
     return undefined;
   }
 
-  function write(key: string, value: string, ttlMs: number): void {
+  function write(key: string, value: string, ttlMs: Lifetime): void {
     if (entries.size >= maxEntries && !entries.has(key)) {
       sweep();
       if (entries.size >= maxEntries) throw new StoreUnavailable(new Error('the embedded store is full'));
     }
-    entries.set(key, { value, expiresAtMs: clock.nowMs() + ttlMs });
+    entries.set(key, { value, expiresAtMs: ttlMs === 'forever' ? Number.POSITIVE_INFINITY : clock.nowMs() + ttlMs });
   }
 
   return {

@@ -64,10 +64,12 @@ export function createRedisStore(url: Secret, onError: (error: Error) => void): 
       return value ?? undefined;
     },
     async set(key, value, ttlMs) {
-      await answer(redis.set(key, value, 'PX', Math.ceil(ttlMs)));
+      await answer(ttlMs === 'forever' ? redis.set(key, value) : redis.set(key, value, 'PX', Math.ceil(ttlMs)));
     },
     async add(key, value, ttlMs) {
-      return (await answer(redis.set(key, value, 'PX', Math.ceil(ttlMs), 'NX'))) === 'OK';
+      const written =
+        ttlMs === 'forever' ? redis.set(key, value, 'NX') : redis.set(key, value, 'PX', Math.ceil(ttlMs), 'NX');
+      return (await answer(written)) === 'OK';
     },
     async swap(key, value, ttlMs) {
       return (await answer(redis.set(key, value, 'PX', Math.ceil(ttlMs), 'GET'))) ?? undefined;

@@ -7,15 +7,18 @@ import { GatewayFailure } from '../kernel/failure.ts';
 
 const RETRY_AFTER_SECONDS = '5';
 
+/** In milliseconds; `forever` is for accounts and nothing else. */
+export type Lifetime = number | 'forever';
+
 export type Listener = (key: string | undefined) => void;
 
 export type Store = {
   /** The value, and with `touchMs` also a new lifetime for it, in one step; `undefined`: there is none. */
   readonly get: (key: string, touchMs?: number) => Promise<string | undefined>;
   /** Writes, whatever was there. */
-  readonly set: (key: string, value: string, ttlMs: number) => Promise<void>;
+  readonly set: (key: string, value: string, ttlMs: Lifetime) => Promise<void>;
   /** Writes only where nothing is. @returns whether it wrote: true for exactly one of any number of callers */
-  readonly add: (key: string, value: string, ttlMs: number) => Promise<boolean>;
+  readonly add: (key: string, value: string, ttlMs: Lifetime) => Promise<boolean>;
   /** Writes and answers what was there before. */
   readonly swap: (key: string, value: string, ttlMs: number) => Promise<string | undefined>;
   /** Writes only where `before` is, and leaves the lifetime as it was. @returns whether it wrote */

@@ -2,13 +2,19 @@
  * Who is served. A whole that is never changed, only replaced: a request that began with one sees it to its end.
  * Disabled tenants are not in it, so they are as unknown as any misspelt name.
  */
-import type { TenantFile } from '../config/tenant-file.ts';
+import type { OidcConfig, TenantFile } from '../config/tenant-file.ts';
 import { createTenant, type Site, sitesOf, type Tenant } from './tenant.ts';
 
 /** First segments that the gateway answers itself, on every host. */
 export const GATEWAY_SEGMENTS: ReadonlySet<string> = new Set(['SSO', 'livez', 'readyz']);
 
 export type Place = { readonly tenant: Tenant; readonly site: Site };
+/** Of a tenant that has an OpenID Connect connection. */
+export type OidcPlace = Place & { readonly tenant: Tenant & { readonly oidc: OidcConfig } };
+
+export function hasOidc(place: Place): place is OidcPlace {
+  return place.tenant.oidc !== undefined;
+}
 
 export type Registry = {
   /** By the id of a protocol URL, exactly. On a tenant's own host no other tenant exists. */
@@ -20,6 +26,8 @@ export type Registry = {
   readonly byPath: (segment: string, host: string) => Place | undefined;
   /** Whether a path's first segment is some tenant's slug. */
   readonly isSlug: (segment: string) => boolean;
+  /** By the name that Issuely gives a company. On a tenant's own host no other tenant exists. */
+  readonly byCompany: (companyId: string, host: string) => Place | undefined;
   readonly tenants: () => readonly Tenant[];
   /** Puts other tenants in force. A file that stayed the same keeps its tenant. */
   readonly replace: (files: readonly TenantFile[]) => void;
@@ -29,10 +37,11 @@ type Snapshot = {
   readonly byId: ReadonlyMap<string, Tenant>;
   readonly bySlug: ReadonlyMap<string, Tenant>;
   readonly byHost: ReadonlyMap<string, Tenant>;
+  readonly byCompany: ReadonlyMap<string, Tenant>;
 };
 
 export function createRegistry(publicUrl: URL): Registry {
-  let snapshot: Snapshot = { byId: new Map(), bySlug: new Map(), byHost: new Map() };
+  let snapshot: Snapshot = { byId: new Map(), bySlug: new Map(), byHost: new Map(), byCompany: new Map() };
   /** one for each of a tenant's sites, in their order */
   const places = new WeakMap<Tenant, readonly Place[]>();
   let built = new Map<TenantFile, Tenant>();
@@ -55,6 +64,7 @@ export function createRegistry(publicUrl: URL): Registry {
   return {
     byId: (id, host) => place(snapshot.byId.get(id), host),
     byPath: (segment, host) => place(snapshot.byHost.get(host) ?? snapshot.bySlug.get(slugOf(segment)), host),
+    byCompany: (companyId, host) => place(snapshot.byCompany.get(companyId), host),
     isSlug: (segment) => snapshot.bySlug.has(slugOf(segment)),
     tenants: () => [...snapshot.byId.values()],
     replace(files) {
@@ -66,9 +76,14 @@ export function createRegistry(publicUrl: URL): Registry {
         byId: new Map(tenants.map((tenant) => [tenant.id, tenant])),
         bySlug: new Map(tenants.map((tenant) => [tenant.slug.toLowerCase(), tenant])),
         byHost: new Map(tenants.flatMap((tenant) => tenant.hosts.map((host) => [host, tenant]))),
+        byCompany: new Map(tenants.flatMap((tenant) => companiesOf(tenant).map((company) => [company, tenant]))),
       };
     },
   };
+}
+
+function companiesOf({ links }: Tenant): string[] {
+  return links.flatMap((link) => (link.dialect === 'issuely' ? link.company_id : []));
 }
 
 /** Whether the gateway answers what begins so; however it is encoded, so that no app is reached by such a path. */

@@ -2,6 +2,7 @@
  * A tenant, frozen and ready to serve: its file, with everything worked out that requests need. The addresses are built
  * from PUBLIC_URL and the tenant's own hosts, never from a request.
  */
+import type { LinkConfig } from '../config/links.ts';
 import type { OidcConfig, TenantFile } from '../config/tenant-file.ts';
 import { createGroupTable, type GroupTable } from '../identity/groups.ts';
 
@@ -10,7 +11,9 @@ export type Tenant = {
   readonly slug: string;
   readonly name: string;
   readonly hosts: readonly string[];
-  readonly oidc: OidcConfig;
+  /** absent: people come by signed links only */
+  readonly oidc: OidcConfig | undefined;
+  readonly links: readonly LinkConfig[];
   readonly groups: GroupTable;
   readonly access: TenantFile['access'];
   readonly upstream: TenantFile['upstream'];
@@ -38,7 +41,8 @@ export function createTenant(file: TenantFile): Tenant {
     slug: file.slug ?? file.id,
     name: file.name ?? file.slug ?? file.id,
     hosts: file.hosts,
-    oidc: Object.freeze(file.oidc),
+    oidc: file.oidc && Object.freeze(file.oidc),
+    links: Object.freeze(file.links),
     groups: createGroupTable(file),
     access: file.access,
     upstream: file.upstream,
@@ -64,6 +68,8 @@ export const urls = {
     `${site.origin}/SSO/OIDC/${tenant.id}/SignIn${query(parameters)}`,
   callback: (tenant: Pick<Tenant, 'id'>, site: Site): string => `${site.origin}/SSO/OIDC/${tenant.id}/Callback`,
   signOut: (tenant: Pick<Tenant, 'id'>, site: Site): string => `${site.origin}/SSO/OIDC/${tenant.id}/SignOut`,
+  link: (tenant: Pick<Tenant, 'id'>, site: Site, parameters: Readonly<Record<string, string>> = {}): string =>
+    `${site.origin}/SSO/Link/${tenant.id}${query(parameters)}`,
   account: (tenant: Pick<Tenant, 'id'>, site: Site): string => `${site.origin}/SSO/Account/${tenant.id}`,
 };
 

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseNetworks } from '../../src/config/networks.ts';
-import { mayConnect } from '../../src/connections/oidc/outbound.ts';
+import { mayConnect } from '../../src/connections/outbound.ts';
 import {
   ACME_CALLBACK,
   acmeYaml,

@@ -172,10 +172,10 @@ describe('a tenant’s file', () => {
     await write('acme.yaml', GOOD.replace('gatehouse', `"\${PREFIX}-\${file:${join(dir, 'secret')}}"`));
     const folder = folderOf({ PREFIX: 'x' });
     await folder.scan();
-    expect(folder.files()[0]?.oidc.client_id).toBe('x-from-a-file');
+    expect(folder.files()[0]?.oidc?.client_id).toBe('x-from-a-file');
     await writeFile(join(dir, 'secret'), 'changed!\n');
     expect(kinds(await folder.scan())).toEqual(['changed acme']);
-    expect(folder.files()[0]?.oidc.client_id).toBe('x-changed!');
+    expect(folder.files()[0]?.oidc?.client_id).toBe('x-changed!');
   });
 });
 

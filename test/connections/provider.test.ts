@@ -1,8 +1,8 @@
 import { createServer } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseJwks } from '../../src/connections/oidc/keys.ts';
-import { createOutbound, type Outbound } from '../../src/connections/oidc/outbound.ts';
 import { createProviders } from '../../src/connections/oidc/provider.ts';
+import { createOutbound, type Outbound } from '../../src/connections/outbound.ts';
 import type { JsonObject } from '../../src/kernel/json.ts';
 import { createSigner } from '../support/adversary.ts';
 import { createStillClock } from '../support/fake-clock.ts';

@@ -86,7 +86,7 @@ function replica(over: Store) {
 }
 
 const plain = replica(store);
-const { issuer } = tenant.oidc;
+const issuer = tenant.oidc?.issuer ?? '';
 const seconds = clock.nowMs() / 1000;
 
 function freshOf(sub: string, sid: string, tokenIat = seconds) {

@@ -3,5 +3,7 @@ import { type OidcConfig, tenantFileSchema } from '../../src/config/tenant-file.
 
 export function oidcConfig(oidc: Partial<OidcConfig> & Pick<OidcConfig, 'issuer' | 'client_id'>): OidcConfig {
   const { issuer, client_id } = oidc;
-  return { ...tenantFileSchema.parse({ id: 'acme', oidc: { issuer, client_id } }).oidc, ...oidc };
+  const { oidc: parsed } = tenantFileSchema.parse({ id: 'acme', oidc: { issuer, client_id } });
+  if (parsed === undefined) throw new Error('it is there');
+  return { ...parsed, ...oidc };
 }

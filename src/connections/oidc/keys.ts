@@ -7,8 +7,8 @@ import { type CryptoKey, importJWK, type JWK } from 'jose';
 import type { Clock } from '../../kernel/clock.ts';
 import { isJsonObject, type JsonObject, member } from '../../kernel/json.ts';
 import { ok, type Result, refuse } from '../../kernel/result.ts';
+import { OutboundError } from '../outbound.ts';
 import type { KeptDocument } from './document.ts';
-import { OutboundError } from './outbound.ts';
 
 const KEYS_MAX = 100;
 /** Forced fetches that may follow each other at once: an IdP may rotate twice in a minute. */

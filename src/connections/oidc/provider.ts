@@ -9,9 +9,9 @@ import type { Clock } from '../../kernel/clock.ts';
 import type { Audit } from '../../kernel/events.ts';
 import { GatewayFailure } from '../../kernel/failure.ts';
 import { type JsonObject, member } from '../../kernel/json.ts';
+import { type Outbound, OutboundError } from '../outbound.ts';
 import { type KeptDocument, keepDocument } from './document.ts';
 import { createKeySource, type KeySource, parseJwks, type SigningKey } from './keys.ts';
-import { type Outbound, OutboundError } from './outbound.ts';
 
 const RETRY_AFTER_SECONDS = '10';
 

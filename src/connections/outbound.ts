@@ -7,8 +7,8 @@
 import { lookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { Agent, request } from 'undici';
-import { isLoopbackHost, type NetworkList } from '../../config/networks.ts';
-import { isJsonObject, type JsonObject } from '../../kernel/json.ts';
+import { isLoopbackHost, type NetworkList } from '../config/networks.ts';
+import { isJsonObject, type JsonObject } from '../kernel/json.ts';
 
 const TIMEOUT_MS = 5_000; // for the whole exchange; people wait for it
 const CONNECT_TIMEOUT_MS = 3_000;
@@ -16,13 +16,20 @@ const BODY_MAX_BYTES = 1024 * 1024; // discovery and key documents of real provi
 
 export type Outbound = {
   /** GETs a JSON object. Throws an `OutboundError` for anything but 200 with one. */
-  readonly getJson: (url: string) => Promise<JsonObject>;
+  readonly getJson: (url: string, headers?: Readonly<Record<string, string>>) => Promise<JsonObject>;
   readonly close: () => Promise<void>;
 };
 
 /** What went wrong on the way to an IdP; `detail` is for the log. */
 export class OutboundError extends Error {
   override readonly name = 'OutboundError';
+  /** of the answer, where there was one */
+  readonly status: number | undefined;
+
+  constructor(message: string, options: { readonly cause?: unknown; readonly status?: number } = {}) {
+    super(message, options);
+    this.status = options.status;
+  }
 }
 
 /** Addresses that no public IdP has: IANA's special-purpose registries for IPv4 and IPv6. */
@@ -79,19 +86,19 @@ export function createOutbound(allowed: NetworkList): Outbound {
   });
 
   return {
-    async getJson(url) {
+    async getJson(url, headers = {}) {
       refuseLiteral(url, allowed);
       let body: unknown;
       try {
         // `request` follows no redirect and unpacks nothing: a small packed answer cannot become a large one
         const response = await request(url, {
           dispatcher: agent,
-          headers: { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': 'gatehouse' },
+          headers: { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': 'gatehouse', ...headers },
           signal: AbortSignal.timeout(TIMEOUT_MS),
         });
         if (response.statusCode !== 200) {
           await response.body.dump();
-          throw new OutboundError(`answered ${response.statusCode}`);
+          throw new OutboundError(`answered ${response.statusCode}`, { status: response.statusCode });
         }
         body = await response.body.json();
       } catch (error) {

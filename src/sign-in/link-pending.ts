@@ -1,0 +1,83 @@
+/**
+ * A link that has to wait: for a request that shows the browser's session, or for the person's word. It stays in the store, sealed, for
+ * five minutes; the browser gets a random name for it in a cookie. So no page and no address of ours holds the token.
+ */
+import { DIALECTS } from '../config/links.ts';
+import { seeOther } from '../edge/redirect.ts';
+import type { Context } from '../edge/request.ts';
+import { readCookie } from '../kernel/cookie-header.ts';
+import { digest, random256 } from '../kernel/random.ts';
+import type { Sealer } from '../kernel/seal.ts';
+import { keys } from '../storage/keys.ts';
+import type { Store } from '../storage/store.ts';
+import type { Place } from '../tenants/registry.ts';
+import { urls } from '../tenants/tenant.ts';
+import { type LinkSent, readParameters } from './link-forms.ts';
+
+const KEPT_MS = 5 * 60_000;
+
+export type PendingLinks = {
+  readonly keep: (ctx: Context, place: Place, sent: LinkSent) => Promise<void>;
+  /** Keeps it and answers with the way to `resume`. */
+  readonly postpone: (ctx: Context, place: Place, sent: LinkSent) => Promise<void>;
+  readonly read: (ctx: Context, place: Place) => Promise<LinkSent | undefined>;
+  /** For one of any number of callers. */
+  readonly take: (ctx: Context, place: Place) => Promise<LinkSent | undefined>;
+};
+
+export function createPendingLinks(store: Store, sealer: Sealer): PendingLinks {
+  async function keep(ctx: Context, place: Place, sent: LinkSent): Promise<void> {
+    const name = random256();
+    const { dialect = null, ...parameters } = sent;
+    const query = new URLSearchParams();
+    for (const [key, value] of Object.entries(parameters)) if (value !== undefined) query.set(key, value);
+    const sealed = await sealer.seal([place.tenant.id, dialect, String(query)]);
+    await store.set(keys.pending(place.tenant.id, digest(name)), sealed, KEPT_MS);
+    ctx.cookies.secure = true; // TLS ends in front of us; PUBLIC_URL was checked at start
+    ctx.cookies.set(cookieOf(place), name, {
+      httpOnly: true,
+      secure: true,
+      sameSite: 'lax',
+      path: '/',
+      overwrite: true,
+      signed: false,
+      maxAge: KEPT_MS,
+    });
+  }
+
+  async function open(place: Place, sealed: string | undefined): Promise<LinkSent | undefined> {
+    const opened = sealed === undefined ? undefined : await sealer.open(sealed);
+    const [owner, dialect, query] = Array.isArray(opened) ? opened : [];
+    if (owner !== place.tenant.id || typeof query !== 'string') return undefined;
+    const sent = readParameters(
+      new URLSearchParams(query),
+      DIALECTS.find((name) => name === dialect),
+    );
+    return sent.ok ? sent.value : undefined;
+  }
+
+  function keyOf(ctx: Context, place: Place): string | undefined {
+    const name = readCookie(ctx.req.headers.cookie, cookieOf(place));
+    return name === undefined || name === '' ? undefined : keys.pending(place.tenant.id, digest(name));
+  }
+
+  return {
+    keep,
+    async postpone(ctx, place, sent) {
+      await keep(ctx, place, sent);
+      seeOther(ctx, urls.link(place.tenant, place.site, { resume: '1' }));
+    },
+    async read(ctx, place) {
+      const key = keyOf(ctx, place);
+      return key === undefined ? undefined : open(place, await store.get(key));
+    },
+    async take(ctx, place) {
+      const key = keyOf(ctx, place);
+      return key === undefined ? undefined : open(place, await store.take(key));
+    },
+  };
+}
+
+function cookieOf({ tenant }: Place): string {
+  return `__Host-gatehouse-link-${tenant.id}`;
+}

@@ -1,0 +1,222 @@
+/**
+ * A signed link opens a session (contract section 7). Its way, top to bottom: what was sent -> verified link -> whoever is signed in
+ * here already -> person -> groups -> spent, once -> account -> session -> 303 to an address without the token. Every step refuses by
+ * default; nothing is written before the link is spent. What failed goes to the sender's own page, with the code.
+ */
+import { html } from 'hono/html';
+import type { People } from '../connections/links/people.ts';
+import { openLink, type VerifiedLink, verifyLink } from '../connections/links/verify.ts';
+import { type VerifiedClaims, withClaims } from '../connections/verified-claims.ts';
+import type { OwnHeaders } from '../edge/headers.ts';
+import { isCrossSite, isSameOriginPost } from '../edge/negotiate.ts';
+import { sendPage } from '../edge/page.ts';
+import { seeOther } from '../edge/redirect.ts';
+import { type Context, whoOf } from '../edge/request.ts';
+import type { Clock } from '../kernel/clock.ts';
+import type { Audit } from '../kernel/events.ts';
+import { GatewayFailure } from '../kernel/failure.ts';
+import { failureOf } from '../kernel/refusal.ts';
+import type { Accounts } from '../sessions/accounts.ts';
+import type { BrowserSession } from '../sessions/koa-session.ts';
+import { createRecord } from '../sessions/record.ts';
+import type { Session } from '../sessions/sessions.ts';
+import type { PersonSessions } from '../sessions/sync.ts';
+import { keys } from '../storage/keys.ts';
+import type { Store } from '../storage/store.ts';
+import type { Place } from '../tenants/registry.ts';
+import { urls } from '../tenants/tenant.ts';
+import { type Identified, identify } from './identify.ts';
+import { candidates, type LinkSent, loginUrlOf } from './link-forms.ts';
+import { type LinkPages, readPages } from './link-pages.ts';
+import type { PendingLinks } from './link-pending.ts';
+import { parseReturnPath } from './return-path.ts';
+import { signInUrl } from './start.ts';
+
+export type SignInByLink = {
+  /** A link that came in. Behind the session middleware, as `resume` and `confirm` are. */
+  readonly open: (ctx: Context, place: Place, sent: LinkSent) => Promise<void>;
+  /** The same link in a request that shows the browser's session, which a post from another site does not. */
+  readonly resume: (ctx: Context, place: Place) => Promise<void>;
+  /** The person wants to be who the link says. */
+  readonly confirm: (ctx: Context, place: Place) => Promise<void>;
+};
+
+type Dependencies = {
+  readonly store: Store;
+  readonly accounts: Accounts;
+  readonly people: People;
+  readonly pending: PendingLinks;
+  readonly browserSession: BrowserSession;
+  readonly personSessions: PersonSessions;
+  readonly ownHeaders: OwnHeaders;
+  readonly audit: Audit;
+  readonly clock: Clock;
+};
+
+export function createSignInByLink(dependencies: Dependencies): SignInByLink {
+  const { pending, browserSession, ownHeaders, clock } = dependencies;
+
+  async function enter(ctx: Context, place: Place, sent: LinkSent, confirmed: boolean): Promise<void> {
+    const configs = candidates(place, sent);
+    const pages = readPages(sent, place, configs);
+    try {
+      if (!pages.ok) throw failureOf(pages.refusal);
+      if (pages.value.elsewhere !== undefined) return seeOther(ctx, pages.value.elsewhere);
+      const opened = await openLink(sent.token, configs);
+      if (!opened.ok) throw failureOf(opened.refusal);
+      // a browser withholds the session's cookie from a post of another site: looked at in a request that carries it
+      if (isForeignPost(ctx, place)) return await pending.postpone(ctx, place, sent);
+      const current = browserSession.current(ctx);
+      if (current?.record.link === opened.value.digest) return land(ctx, place, pages.value); // it is this very link's
+      const link = verifyLink(opened.value, clock.nowMs() / 1000);
+      if (!link.ok) throw failureOf(link.refusal);
+      if (current !== undefined && isSomebodyElse(current, link.value.verified) && !confirmed) {
+        await pending.keep(ctx, place, sent);
+        return await sendQuestion(ctx, place, current, link.value.verified, ownHeaders);
+      }
+      await signIn(ctx, place, link.value, pages.value, dependencies);
+    } catch (error) {
+      if (!(error instanceof GatewayFailure)) throw error;
+      const loginUrl = (pages.ok ? pages.value.loginUrl : undefined) ?? loginUrlOf(place, configs) ?? loginUrlOf(place);
+      refuse(ctx, place, error, loginUrl, dependencies.audit);
+    }
+  }
+
+  return {
+    open: (ctx, place, sent) => enter(ctx, place, sent, false),
+    async resume(ctx, place) {
+      const sent = await pending.read(ctx, place);
+      // reloaded, or gone back to: who is signed in is where they wanted to be
+      if (sent === undefined) return seeOther(ctx, urls.home(place.site));
+      await enter(ctx, place, sent, false);
+    },
+    async confirm(ctx, place) {
+      if (!isSameOriginPost(ctx.req.headers, place.site.origin))
+        throw new GatewayFailure('request_invalid', { reason: 'link_not_confirmed_from_here' });
+      const sent = await pending.take(ctx, place);
+      if (sent === undefined) return seeOther(ctx, urls.home(place.site));
+      await enter(ctx, place, sent, true);
+    },
+  };
+}
+
+/** A program that posts says nothing of where it comes from; a browser does. */
+function isForeignPost(ctx: Context, { site }: Place): boolean {
+  if (ctx.method !== 'POST') return false;
+  const { origin } = ctx.req.headers;
+  return isCrossSite(ctx.req.headers) ?? (origin !== undefined && origin !== site.origin);
+}
+
+function isSomebodyElse({ record }: Session, { issuer, claims }: VerifiedClaims): boolean {
+  return record.issuer !== issuer || record.sub !== claims.sub;
+}
+
+function land(ctx: Context, { site }: Place, { returnPath }: LinkPages): void {
+  seeOther(ctx, `${site.origin}${returnPath}`);
+}
+
+async function signIn(
+  ctx: Context,
+  place: Place,
+  link: VerifiedLink,
+  pages: LinkPages,
+  dependencies: Dependencies,
+): Promise<void> {
+  const { store, audit } = dependencies;
+  const { tenant } = place;
+  const { verified, person } = await admit(place, link, dependencies);
+  for (const claim of person.dropped) audit('claims.dropped', { ...whoOf(ctx), claim });
+  const spent = keys.link(tenant.id, link.digest);
+  if (link.untilSeconds !== undefined) {
+    const livesMs = Math.max(1, link.untilSeconds * 1000 - dependencies.clock.nowMs());
+    if (!(await store.add(spent, '1', livesMs))) throw failureOf({ reason: 'link_used' });
+  }
+  try {
+    await establish(ctx, place, link, verified, person, pages, dependencies);
+  } catch (error) {
+    // nobody is signed in by it, so it may be used again
+    await store.take(spent).catch(() => {});
+    throw error;
+  }
+  land(ctx, place, pages);
+}
+
+/** Who it is, with which groups. Throws for somebody who may not be here. */
+async function admit(
+  { tenant }: Place,
+  link: VerifiedLink,
+  { accounts, people, personSessions }: Dependencies,
+): Promise<{ verified: VerifiedClaims; person: Identified }> {
+  const { issuer, issuedAtSeconds } = link.verified;
+  const sub = String(link.verified.claims.sub);
+  const found = link.config.people === undefined ? undefined : await people.find(link.config.people, sub);
+  if (found !== undefined && !found.ok) throw failureOf(found.refusal);
+  const account = await accounts.find(tenant, { issuer, sub });
+  const name = account?.name == null ? {} : { name: account.name }; // kept from the first time
+  const verified = withClaims(link.verified, { ...found?.value, ...name });
+  const person = identify(verified, tenant);
+  if (!person.ok) {
+    if (person.refusal.identity !== undefined)
+      await personSessions.endAll(tenant, { issuer, sub }, 'no_groups', { byTokensUntil: issuedAtSeconds });
+    throw failureOf(person.refusal.refusal);
+  }
+  const { email } = person.value.identity;
+  if (link.config.dialect === 'issuely' && !(await accounts.holdsEmail(tenant, email ?? sub)))
+    throw failureOf({ reason: 'email_of_another_tenant' });
+  return { verified, person: person.value };
+}
+
+async function establish(
+  ctx: Context,
+  place: Place,
+  link: VerifiedLink,
+  verified: VerifiedClaims,
+  person: Identified,
+  { logoutUrl }: LinkPages,
+  { accounts, browserSession, personSessions, audit, clock }: Dependencies,
+): Promise<void> {
+  const { tenant } = place;
+  const { issuer, issuedAtSeconds: tokenIat } = verified;
+  const { dialect } = link.config;
+  const { identity, groups } = person;
+  const { sub, email, name } = identity;
+  if (await accounts.seen(tenant, { connection: dialect, issuer, sub, email, name }, clock.nowMs()))
+    audit('user.provisioned', { ...whoOf(ctx), sub, connection: dialect });
+  const userAgent = ctx.req.headers['user-agent'] ?? null;
+  const facts = { identity, groups, sid: null, connection: dialect, issuer, tokenIat, userAgent };
+  const { digest: which, projectId } = link;
+  const record = createRecord(tenant, { ...facts, link: which, logoutUrl, projectId }, clock.nowMs());
+  const fresh = { record, idToken: undefined, begunAtMs: clock.nowMs() };
+  const established = await browserSession.establish(ctx, fresh, () => personSessions.applyGroups(tenant, record));
+  if (!established.ok) throw failureOf(established.refusal);
+  audit('sign_in.succeeded', { ...whoOf(ctx), connection: dialect, sub, groups });
+}
+
+/** Back to the page that sent the person, where there is one; an outage of ours is told here. */
+function refuse(ctx: Context, place: Place, error: GatewayFailure, loginUrl: string | undefined, audit: Audit): void {
+  const retryUrl = place.tenant.oidc === undefined ? loginUrl : signInUrl(place, parseReturnPath(undefined, place));
+  if (loginUrl === undefined || error.status >= 500) throw error.with({ event: 'sign_in.refused', retryUrl });
+  const { reason, evidence } = error.options;
+  audit('sign_in.refused', { ...whoOf(ctx), ...evidence, error: error.code, reason: reason ?? error.code });
+  const target = new URL(loginUrl);
+  target.searchParams.set('error', error.code);
+  seeOther(ctx, target.href);
+}
+
+/** Login CSRF (RFC 6749 section 10.12): whoever sends a link must not decide whose account a person works in. */
+async function sendQuestion(
+  ctx: Context,
+  place: Place,
+  { record }: Session,
+  { claims }: VerifiedClaims,
+  ownHeaders: OwnHeaders,
+): Promise<void> {
+  const { tenant, site } = place;
+  const other = String(claims.name ?? claims.email ?? claims.sub);
+  const content = html`<p>You are signed in to ${tenant.name} as <strong>${record.name ?? record.sub}</strong>. The link that you opened would sign you in as <strong>${other}</strong> instead.</p>
+<div class="actions">
+<form method="post" action="${urls.link(tenant, site)}"><input type="hidden" name="confirm" value="1"><button class="button">Continue as ${other}</button></form>
+<a class="button quiet" href="${urls.home(site)}">Stay signed in</a>
+</div>`;
+  await sendPage(ctx, { title: 'Somebody else?', content, tenant, formLeadsOn: true }, ownHeaders);
+}
