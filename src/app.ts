@@ -6,71 +6,17 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
 import Router from '@koa/router';
 import Koa from 'koa';
-import type { GatewayFile } from './config/gateway-file.ts';
-import type { NetworkList } from './config/networks.ts';
-import type { People } from './connections/links/people.ts';
-import type { OidcConnection } from './connections/oidc/connection.ts';
 import { createFailures } from './edge/failures.ts';
-import { createOwnHeaders } from './edge/headers.ts';
 import { type Context, checkTarget, createIntake, type RequestState } from './edge/request.ts';
-import { createAdmission } from './gateway/admission.ts';
 import { createFastLane } from './gateway/fast-lane.ts';
-import { createForwardAuth } from './gateway/forward-auth.ts';
-import { createGuard } from './gateway/guard.ts';
 import { sendHomePage } from './gateway/home.ts';
-import { createProxy } from './gateway/proxy.ts';
-import { createStreams } from './gateway/streams.ts';
 import { createHandleUpgrade, type HandleUpgrade, isUpgrade } from './gateway/upgrade.ts';
-import type { Assertions } from './identity/assertion.ts';
-import type { Clock } from './kernel/clock.ts';
-import type { Audit } from './kernel/events.ts';
+import { createHandlers, type Parts } from './handlers.ts';
 import { GatewayFailure } from './kernel/failure.ts';
-import type { Sealer } from './kernel/seal.ts';
 import { createAccessLog, createLogRequest, createUpgradeLog } from './ops/access-log.ts';
 import type { Health } from './ops/health.ts';
-import type { Log } from './ops/log.ts';
-import { createAccounts } from './sessions/accounts.ts';
-import { createHints } from './sessions/hint.ts';
-import { createKnownGroups } from './sessions/known-groups.ts';
-import { createBrowserSession } from './sessions/koa-session.ts';
-import { createSessionIndex } from './sessions/session-index.ts';
-import { createSessions } from './sessions/sessions.ts';
-import { createPersonSessions } from './sessions/sync.ts';
-import { createAttempts } from './sign-in/attempt.ts';
-import { createHandleCallback } from './sign-in/callback.ts';
-import { createSignInByLink } from './sign-in/link.ts';
 import { ISSUELY_PATH } from './sign-in/link-forms.ts';
-import { createPendingLinks } from './sign-in/link-pending.ts';
-import { createLinkRoutes } from './sign-in/link-routes.ts';
-import { createRecover } from './sign-in/recover.ts';
-import { createRenewal } from './sign-in/renewal.ts';
-import { createEndReplaced } from './sign-in/replaced.ts';
-import { createHandleSignIn } from './sign-in/sign-in.ts';
-import { createStartSignIn } from './sign-in/start.ts';
-import { createBackChannel } from './sign-out/back-channel.ts';
-import { createFrontChannel } from './sign-out/front-channel.ts';
-import { createPersonSignOut } from './sign-out/person.ts';
-import { createHandleSignOut } from './sign-out/sign-out.ts';
-import type { Store } from './storage/store.ts';
-import { hasOidc, isGatewaySegment, type OidcPlace, type Place, type Registry } from './tenants/registry.ts';
-
-export type Parts = {
-  readonly publicUrl: URL;
-  readonly trustedProxies: NetworkList;
-  readonly gateway: GatewayFile;
-  readonly registry: Registry;
-  readonly store: Store;
-  readonly connection: OidcConnection;
-  readonly attemptSealer: Sealer;
-  readonly hintSealer: Sealer;
-  readonly linkSealer: Sealer;
-  readonly people: People;
-  readonly assertions: Assertions;
-  readonly health: Health;
-  readonly log: Log;
-  readonly audit: Audit;
-  readonly clock: Clock;
-};
+import { hasOidc, isGatewaySegment, type OidcPlace, type Place } from './tenants/registry.ts';
 
 type Handle = (ctx: Context, place: Place) => Promise<void>;
 type Middleware = Koa.Middleware<RequestState>;
@@ -84,46 +30,11 @@ export type App = {
 };
 
 export function createApp(parts: Parts): App {
-  const { audit, clock, registry, store } = parts;
+  const { audit, registry } = parts;
   const app = new Koa<RequestState>();
-  const ownHeaders = createOwnHeaders(parts.publicUrl.protocol === 'https:');
-  const index = createSessionIndex(store);
-  const hints = createHints(store, parts.hintSealer);
-  const sessions = createSessions({ store, index, hints, clock, audit });
-  const personSessions = createPersonSessions(sessions, index, createKnownGroups(store), clock, audit);
-  const browserSession = createBrowserSession(app, sessions);
-  const attempts = createAttempts(parts.attemptSealer, store, clock);
-  const { connection } = parts;
-  const startSignIn = createStartSignIn({ attempts, connection, sessions, audit });
-  const recover = createRecover({ sessions, startSignIn, audit, clock });
-  const endReplaced = createEndReplaced(store, sessions, clock);
-  const renewal = createRenewal({
-    store,
-    sessions,
-    hints,
-    personSessions,
-    startSignIn,
-    audit,
-    clock,
-  });
-  const streams = createStreams(sessions);
-  const proxy = createProxy(streams);
-  const admission = createAdmission(sessions, registry, parts.assertions);
-  const guard = createGuard({ sessions, personSessions, renewal, admission, proxy, startSignIn, ownHeaders });
-  const signIn = createHandleSignIn(sessions, renewal, startSignIn);
-  const forwardAuth = createForwardAuth({ registry, sessions, renewal, admission });
-  const callback = createHandleCallback({
-    attempts,
-    connection,
-    browserSession,
-    recover,
-    renewal,
-    personSessions,
-    endReplaced,
-    ownHeaders,
-    audit,
-    clock,
-  });
+  const handlers = createHandlers(app, parts);
+  const { ownHeaders, withSession, guard, signIn, callback, signOut, forwardAuth, links } = handlers;
+  const { renewal, admission, streams, proxy } = handlers;
   /** The tenant that the `:id` of a protocol URL names, or the same 404 as for everything that is not there. */
   const withTenant =
     (handle: Handle): Middleware =>
@@ -134,34 +45,6 @@ export function createApp(parts: Parts): App {
       ctx.state.place = place;
       await handle(ctx, place);
     };
-  /** For handlers that sign somebody in or out. */
-  const withSession =
-    (handle: Handle): Handle =>
-    (ctx, place) =>
-      browserSession.middleware(ctx, () => handle(ctx, place), place.tenant);
-
-  const signOut = createHandleSignOut(
-    createBackChannel({ connection, personSessions, store, audit, clock }),
-    createFrontChannel(personSessions, ownHeaders, audit),
-    createPersonSignOut({ browserSession, sessions, personSessions, hints, connection, ownHeaders, audit }),
-    withSession,
-  );
-
-  const links = createLinkRoutes(
-    createSignInByLink({
-      store,
-      accounts: createAccounts(store),
-      people: parts.people,
-      pending: createPendingLinks(store, parts.linkSealer),
-      browserSession,
-      personSessions,
-      ownHeaders,
-      audit,
-      clock,
-    }),
-    registry,
-    withSession,
-  );
   /** For what only an OpenID Connect connection has. */
   const withOidc =
     (handle: (ctx: Context, place: OidcPlace) => Promise<void>): Handle =>

@@ -18,6 +18,7 @@ const ROOMS: readonly (readonly string[])[] = [
   ['sign-in', 'sign-out'],
   ['gateway'],
   ['ops'],
+  ['handlers.ts'],
   ['app.ts'],
   ['serve.ts'],
   ['main.ts'],
@@ -37,7 +38,7 @@ const DOORS: Readonly<Record<string, RegExp>> = {
   pino: /^(ops\/log\.ts|serve\.ts)$/,
   '@koa/router': /^app\.ts$/,
   commander: /^cli\//,
-  koa: /^(app\.ts|edge\/|ops\/access-log\.ts|sessions\/koa-session\.ts)/,
+  koa: /^(app\.ts|handlers\.ts|edge\/|ops\/access-log\.ts|sessions\/koa-session\.ts)/,
 };
 
 const SOURCE = resolve(import.meta.dirname, '../src');

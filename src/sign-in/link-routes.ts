@@ -1,6 +1,7 @@
 /** Which requests are signed links, at each of their addresses; what a link does is in link.ts. */
 import { companyOf } from '../connections/links/issuely.ts';
 import { readForm } from '../edge/form.ts';
+import type { OwnHeaders } from '../edge/headers.ts';
 import type { Context } from '../edge/request.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import { failureOf } from '../kernel/refusal.ts';
@@ -24,6 +25,7 @@ export type LinkRoutes = {
 export function createLinkRoutes(
   links: SignInByLink,
   registry: Pick<Registry, 'byCompany'>,
+  ownHeaders: OwnHeaders,
   withSession: (handle: Handle) => Handle,
 ): LinkRoutes {
   const open = (ctx: Context, place: Place, sent: Result<LinkSent>): Promise<void> => {
@@ -54,6 +56,7 @@ export function createLinkRoutes(
       const form = formOf(place, ctx.path, ctx.querystring);
       if (form === undefined) return false;
       if (form === 'invoiced') ctx.state.shownPath = `${place.site.prefix}/login/[token]`;
+      ownHeaders(ctx);
       // nothing changes by any other method, and no token passes on to the app
       if (ctx.method !== 'GET') throw new GatewayFailure('method_not_allowed', { headers: { Allow: 'GET' } });
       await open(ctx, place, readSent(form, place, ctx.path, ctx.querystring));

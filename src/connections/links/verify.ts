@@ -37,19 +37,17 @@ export type SignedLink = {
 export async function openLink(token: string, configs: readonly LinkConfig[]): Promise<Result<SignedLink>> {
   const form = checkForm(token);
   if (!form.ok) return form;
-  const signed = await findSigner(token, configs);
-  if (signed === undefined) return refuse('token_signature');
-  const claims = parseJsonObject(signed.payload);
+  const signers = await findSigners(token, configs);
+  const [signer] = signers;
+  if (signer === undefined) return refuse('token_signature');
+  const claims = parseJsonObject(signer.payload);
   if (claims === undefined) return refuse('token_payload_malformed');
-  const said = readSaid(claims, signed.config);
-  if (!said.ok) return said;
-  const { config } = signed;
-  return ok({
-    config,
-    said: said.value,
-    notBefore: member(claims, 'nbf'),
-    digest: digestOf(token, config, said.value),
-  });
+  const notBefore = member(claims, 'nbf');
+  // one key may serve several dialects: what a link says tells which it is in
+  const read = signers.map(({ config }) => ({ config, said: readSaid(claims, config) }));
+  for (const { config, said } of read)
+    if (said.ok) return ok({ config, said: said.value, notBefore, digest: digestOf(token, config, said.value) });
+  return read.flatMap(({ said }) => (said.ok ? [] : said))[0] ?? refuse('token_signature');
 }
 
 export function verifyLink(link: SignedLink, nowSeconds: number): Result<VerifiedLink> {
@@ -71,19 +69,22 @@ function checkForm(token: string): Result<true> {
   return ok(true);
 }
 
-/** Several keys while one is being replaced, several connections of one tenant: the first that holds. */
-async function findSigner(
+/** The connections of which a key holds; each may have several while one is being replaced. */
+async function findSigners(
   token: string,
   configs: readonly LinkConfig[],
-): Promise<{ config: LinkConfig; payload: Uint8Array } | undefined> {
+): Promise<{ config: LinkConfig; payload: Uint8Array }[]> {
+  const signers: { config: LinkConfig; payload: Uint8Array }[] = [];
   for (const config of configs) {
     for (const secret of config.key) {
       const key = new TextEncoder().encode(secret.reveal());
       const held = await compactVerify(token, key, { algorithms: [ALGORITHM] }).catch(() => undefined);
-      if (held !== undefined) return { config, payload: held.payload };
+      if (held === undefined) continue;
+      signers.push({ config, payload: held.payload });
+      break;
     }
   }
-  return undefined;
+  return signers;
 }
 
 function checkTimes({ issuedAt, expiresAt, aheadMax }: LinkTimes, notBefore: unknown, now: number): Result<true> {
