@@ -31,7 +31,7 @@ const DOORS: Readonly<Record<string, RegExp>> = {
   'koa-session': /^sessions\/koa-session\.ts$/,
   'openid-client': /^connections\/oidc\//,
   undici: /^(connections\/outbound|gateway\/proxy)\.ts$/,
-  jose: /^(connections\/|kernel\/seal\.ts|identity\/assertion\.ts)/,
+  jose: /^(connections\/|cli\/link\.ts|kernel\/seal\.ts|identity\/assertion\.ts)/,
   yaml: /^config\/yaml-file\.ts$/,
   helmet: /^edge\/headers\.ts$/,
   'raw-body': /^edge\/form\.ts$/,

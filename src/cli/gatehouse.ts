@@ -3,8 +3,10 @@
 import { Command } from 'commander';
 import { main } from '../main.ts';
 import { runCheck } from './check.ts';
+import { type LinkOptions, makeLink } from './link.ts';
 import { runSchema } from './schema.ts';
 import { endSessions, listSessions } from './sessions.ts';
+import { listUsers, removeUsers } from './users.ts';
 
 const say = (text: string): void => void process.stdout.write(text);
 
@@ -53,6 +55,44 @@ sessions
   .option('--json', 'print JSON')
   .action(async (options: { tenant: string; sub?: string; session?: string; all?: boolean; json?: boolean }) => {
     process.exitCode = await endSessions(options, process.env, say);
+  });
+
+const users = program.command('users').description('the people who came by signed links; needs REDIS_URL');
+
+users
+  .command('list', { isDefault: true })
+  .description("list a tenant's users")
+  .requiredOption('--tenant <id>', "the tenant's id")
+  .option('--sub <sub>', 'this person only')
+  .option('--json', 'print JSON')
+  .action(async (options: { tenant: string; sub?: string; json?: boolean }) => {
+    process.exitCode = await listUsers(options, process.env, say);
+  });
+
+users
+  .command('remove')
+  .description('forget users and end their sessions')
+  .requiredOption('--tenant <id>', "the tenant's id")
+  .option('--sub <sub>', 'this person')
+  .option('--all', 'all of the tenant')
+  .option('--json', 'print JSON')
+  .action(async (options: { tenant: string; sub?: string; all?: boolean; json?: boolean }) => {
+    process.exitCode = await removeUsers(options, process.env, say);
+  });
+
+program
+  .command('link')
+  .description('make a signed link, good for five minutes, to try a tenant out')
+  .requiredOption('--tenant <id>', "the tenant's id")
+  .requiredOption('--dialect <dialect>', 'invoiced, chargely, frill or issuely')
+  .option('--id <id>', 'what the sender calls the person (invoiced, chargely, frill)')
+  .option('--email <email>')
+  .option('--name <name>')
+  .option('--role <role>')
+  .option('--return-to <path>', 'where to arrive')
+  .option('--json', 'print JSON')
+  .action(async (options: LinkOptions) => {
+    process.exitCode = await makeLink(options, process.env, say);
   });
 
 await program.parseAsync();

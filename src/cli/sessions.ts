@@ -1,26 +1,20 @@
 /** `gatehouse sessions list|end`: over the same store as the gateways, so that what ends here ends on every replica. */
-import { type Environment, parseSettings } from '../config/settings.ts';
-import { createTenantFolder } from '../config/tenant-folder.ts';
+import type { Environment } from '../config/settings.ts';
 import { systemClock } from '../kernel/clock.ts';
 import { createSealer } from '../kernel/seal.ts';
 import { createHints } from '../sessions/hint.ts';
 import { createSessionIndex } from '../sessions/session-index.ts';
 import { createSessions, type Session, type Sessions } from '../sessions/sessions.ts';
 import { keys } from '../storage/keys.ts';
-import { createRedisStore } from '../storage/redis.ts';
-import { type Store, StoreUnavailable } from '../storage/store.ts';
-import { createTenant, type Tenant } from '../tenants/tenant.ts';
+import { atDesk, type Desk, type Print } from './desk.ts';
 
 type Options = { readonly tenant: string; readonly sub?: string; readonly json?: boolean };
-type Print = (text: string) => void;
-type Desk = { readonly store: Store; readonly sessions: Sessions; readonly tenant: Tenant };
-
-const READY_TRIES = 40;
-const READY_EVERY_MS = 50;
+type SessionDesk = Desk & { readonly sessions: Sessions };
 
 /** @returns the exit code */
 export async function listSessions(options: Options, environment: Environment, print: Print): Promise<number> {
-  return atDesk(options, environment, print, async (desk) => {
+  return atDesk(options.tenant, environment, print, async (base) => {
+    const desk = { ...base, sessions: sessionsAt(base) };
     const rows = [];
     for await (const session of sessionsOf(desk, options.sub)) rows.push(await rowOf(desk, session));
     if (options.json) print(`${JSON.stringify(rows, null, 2)}\n`);
@@ -41,7 +35,8 @@ export async function endSessions(options: EndOptions, environment: Environment,
     print('Say which: --sub, --session or --all.\n');
     return 2;
   }
-  return atDesk(options, environment, print, async (desk) => {
+  return atDesk(options.tenant, environment, print, async (base) => {
+    const desk = { ...base, sessions: sessionsAt(base) };
     let ended = 0;
     for await (const { idDigest } of sessionsOf(desk, options.sub)) {
       if (options.session !== undefined && options.session !== idDigest) continue;
@@ -52,58 +47,12 @@ export async function endSessions(options: EndOptions, environment: Environment,
   });
 }
 
-async function atDesk(
-  { tenant: id }: Options,
-  environment: Environment,
-  print: Print,
-  work: (desk: Desk) => Promise<number>,
-): Promise<number> {
-  const settings = parseSettings(environment);
-  if ('problems' in settings) {
-    print(settings.problems.map(({ variable, message }) => `${variable}: ${message}\n`).join(''));
-    return 78;
-  }
-  if (settings.redisUrl === undefined) {
-    print('REDIS_URL is not set: the sessions of an embedded store are in its process alone.\n');
-    return 78;
-  }
-  const { configDir, production, publicUrl } = settings;
-  const folder = createTenantFolder({ configDir, environment, production, publicHost: publicUrl.hostname });
-  await folder.scan().catch(() => {}); // then there are none
-  const file = folder.files().find((candidate) => candidate.id === id);
-  if (file === undefined) {
-    print(`There is no tenant ${id} with a valid file in ${configDir}.\n`);
-    return 1;
-  }
-  const store = createRedisStore(settings.redisUrl, () => {});
-  try {
-    await reach(store);
-    const hints = createHints(store, createSealer(settings.cookieKeys, 'id token hint'));
-    const index = createSessionIndex(store);
-    const sessions = createSessions({ store, index, hints, clock: systemClock, audit: () => {} });
-    return await work({ store, sessions, tenant: createTenant(file) });
-  } catch (error) {
-    if (!(error instanceof StoreUnavailable)) throw error;
-    print('Redis cannot be reached.\n');
-    return 1;
-  } finally {
-    await store.close();
-  }
+function sessionsAt({ store, settings }: Desk): Sessions {
+  const hints = createHints(store, createSealer(settings.cookieKeys, 'id token hint'));
+  return createSessions({ store, index: createSessionIndex(store), hints, clock: systemClock, audit: () => {} });
 }
 
-/** The connection is made in the background; a moment is enough, or it is not there. */
-async function reach(store: Store): Promise<void> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await store.ping();
-    } catch (error) {
-      if (tries === READY_TRIES) throw error;
-      await new Promise((resolve) => setTimeout(resolve, READY_EVERY_MS));
-    }
-  }
-}
-
-async function* sessionsOf({ store, sessions, tenant }: Desk, sub: string | undefined): AsyncIterable<Session> {
+async function* sessionsOf({ store, sessions, tenant }: SessionDesk, sub: string | undefined): AsyncIterable<Session> {
   const prefix = keys.sessions(tenant.id);
   const seen = new Set<string>();
   for await (const key of store.scan(prefix)) {
@@ -114,7 +63,7 @@ async function* sessionsOf({ store, sessions, tenant }: Desk, sub: string | unde
   }
 }
 
-async function rowOf({ sessions, tenant }: Desk, session: Session) {
+async function rowOf({ sessions, tenant }: SessionDesk, session: Session) {
   const { record, idDigest } = session;
   return {
     session: idDigest,

@@ -1,0 +1,78 @@
+/** What the commands about people and sessions need: the gateway's own settings, the tenant's file, and a store that answers. */
+import { type Environment, parseSettings, type Settings } from '../config/settings.ts';
+import { createTenantFolder } from '../config/tenant-folder.ts';
+import { createRedisStore } from '../storage/redis.ts';
+import { type Store, StoreUnavailable } from '../storage/store.ts';
+import { createTenant, type Tenant } from '../tenants/tenant.ts';
+
+export type Print = (text: string) => void;
+export type Desk = { readonly store: Store; readonly tenant: Tenant; readonly settings: Settings };
+
+const READY_TRIES = 40;
+const READY_EVERY_MS = 50;
+
+/** Exit codes, the same for every command. */
+export const EXIT = { done: 0, failed: 1, usage: 2, configuration: 78 } as const;
+
+/** @returns the settings, or the exit code when they are wrong, which has been said */
+export function readSettings(environment: Environment, print: Print): Settings | number {
+  const settings = parseSettings(environment);
+  if (!('problems' in settings)) return settings;
+  print(settings.problems.map(({ variable, message }) => `${variable}: ${message}\n`).join(''));
+  return EXIT.configuration;
+}
+
+/** @returns the tenant as its file says, or the exit code when there is none, which has been said */
+export async function readTenant(
+  id: string,
+  { configDir, production, publicUrl }: Settings,
+  environment: Environment,
+  print: Print,
+): Promise<Tenant | number> {
+  const folder = createTenantFolder({ configDir, environment, production, publicHost: publicUrl.hostname });
+  await folder.scan().catch(() => {}); // then there are none
+  const file = folder.files().find((candidate) => candidate.id === id);
+  if (file !== undefined) return createTenant(file);
+  print(`There is no tenant ${id} with a valid file in ${configDir}.\n`);
+  return EXIT.failed;
+}
+
+/** @returns the exit code */
+export async function atDesk(
+  id: string,
+  environment: Environment,
+  print: Print,
+  work: (desk: Desk) => Promise<number>,
+): Promise<number> {
+  const settings = readSettings(environment, print);
+  if (typeof settings === 'number') return settings;
+  if (settings.redisUrl === undefined) {
+    print('REDIS_URL is not set: what an embedded store holds is in its process alone.\n');
+    return EXIT.configuration;
+  }
+  const tenant = await readTenant(id, settings, environment, print);
+  if (typeof tenant === 'number') return tenant;
+  const store = createRedisStore(settings.redisUrl, () => {});
+  try {
+    await reach(store);
+    return await work({ store, tenant, settings });
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+    print('Redis cannot be reached.\n');
+    return EXIT.failed;
+  } finally {
+    await store.close();
+  }
+}
+
+/** The connection is made in the background; a moment is enough, or it is not there. */
+async function reach(store: Store): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await store.ping();
+    } catch (error) {
+      if (tries === READY_TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, READY_EVERY_MS));
+    }
+  }
+}
