@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { askedOf, sessionOf, signIn } from '../support/house.ts';
+import { ACME_KEY, linkPath, linksYaml, validLink } from '../support/link-house.ts';
 import { openReplicas, type Replicas } from '../support/replicas.ts';
+import { signExactly } from '../support/senders.ts';
 import { NAVIGATION, type Visitor } from '../support/visitor.ts';
 
 /** The store fails in the middle: single commands are refused, as by an ACL. Nothing is half-done, and trying again works. */
@@ -14,7 +16,7 @@ const SIGN_OUT = '/SSO/OIDC/acme/SignOut';
 const FROM_HERE = { 'sec-fetch-site': 'same-origin' };
 
 beforeAll(async () => {
-  replicas = await openReplicas();
+  replicas = await openReplicas({ links: linksYaml(ACME_KEY, 'company-acme'), no_groups: 'allow' });
   redis = new Redis(replicas.redis.url);
 });
 afterAll(async () => {
@@ -52,6 +54,24 @@ describe('a sign-out that the store interrupts', () => {
     await visitor.post(SIGN_OUT, { everywhere: '1' }, FROM_HERE);
     expect(await sessionOf(other)).toBeUndefined();
   });
+});
+
+describe('a signed link that the store interrupts', () => {
+  it.each([['eval'], ['set'], ['zrange']])(
+    'at %s opens nothing, gives no cookie, and works the next time',
+    async (command) => {
+      const { house } = replicas.one;
+      const person = house.visitor();
+      const path = linkPath('frill', signExactly(validLink('frill', house.gateway.clock.nowMs()), ACME_KEY));
+      await forbid(command);
+      const reply = await person.go(path);
+      expect(reply.status).toBe(503);
+      expect(reply.setCookies.join()).not.toContain('-session-');
+      await allowAll();
+      await person.go(path);
+      expect(await sessionOf(person)).toMatchObject({ connection: 'frill' });
+    },
+  );
 });
 
 describe('a sign-in that the store interrupts', () => {
