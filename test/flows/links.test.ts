@@ -1,3 +1,7 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type House, sessionOf, signIn } from '../support/house.ts';
 import {
@@ -330,5 +334,60 @@ describe('sessions by links', () => {
     await other.gateway.waitFor('tenant.changed');
     expect(await sessionOf(person)).toBeUndefined();
     await other.close();
+  });
+});
+
+describe('the README’s own senders', () => {
+  const user = { id: 'r-1', email: 'readme@acme.example', name: 'Read Me' };
+  const block = async (mark: string): Promise<string> => {
+    const readme = await readFile(resolve(import.meta.dirname, '../../README.md'), 'utf8');
+    const text = readme.split('```').find((candidate) => candidate.includes(mark)) ?? '';
+    return text.slice(text.indexOf('\n') + 1);
+  };
+  const all = '[invoiced, chargely, frill, issuely]';
+  const run = async (command: string, program: string): Promise<string[]> => {
+    const env = { PATH: process.env.PATH ?? '', ACME_LINK_KEY: ACME_KEY };
+    const { stdout } = await promisify(execFile)(
+      command,
+      [command.endsWith('node') ? '-e' : command === 'ruby' ? '-e' : '-c', program],
+      { env },
+    );
+    return JSON.parse(stdout);
+  };
+
+  it.each([
+    [
+      'Node',
+      async (url: string) =>
+        run(
+          process.execPath,
+          `const crypto = require('node:crypto'), jwt = require('jsonwebtoken'), url = ${JSON.stringify(url)}, user = ${JSON.stringify(user)};\n${await block('// Node, with jsonwebtoken')}\nconsole.log(JSON.stringify(${all}))`,
+        ),
+    ],
+    [
+      'Python',
+      async (url: string) =>
+        run(
+          '/usr/bin/python3',
+          `import json, jwt, os, time, uuid\nurl, user = ${JSON.stringify(url)}, ${JSON.stringify(user)}\n${await block('# Python: senders, with PyJWT')}\nprint(json.dumps(${all}))`,
+        ),
+    ],
+    [
+      'Ruby',
+      async (url: string) =>
+        run(
+          'ruby',
+          `require 'json'; require 'jwt'; require 'securerandom'\nurl = ${JSON.stringify(url)}; user = { id: 'r-1', email: 'readme@acme.example', name: 'Read Me' }\n${await block('# Ruby, with ruby-jwt')}\nputs JSON.generate(${all})`,
+        ),
+    ],
+  ])('in %s sign people in, in all four dialects', async (_language, make) => {
+    const fresh = await openLinkHouse({}, { links: linksYaml(ACME_KEY, 'acme') }); // whose time is the real one
+    for (const [index, link] of (await make(fresh.gateway.url)).entries()) {
+      const person = fresh.visitor();
+      const { pathname, search } = new URL(link);
+      expect((await person.go(`${pathname}${search}`)).location).toBe(`${fresh.gateway.url}/AcmeCorp`);
+      expect(await sessionOf(person)).toMatchObject({ connection: DIALECTS[index] });
+    }
+    await fresh.close();
   });
 });
