@@ -151,6 +151,7 @@ describe.each(PROGRAMS)('behind $name', ({ start }) => {
       'x-auth-request-name': 'boss',
       'x-auth-request-preferred-username': 'boss',
       'x-auth-request-groups': 'boss',
+      'x-auth-request-project': 'boss',
       X_Auth_Request_User: 'boss',
       'X-Auth_Request_User': 'boss',
       'X_Auth-Request_Groups': 'boss',
