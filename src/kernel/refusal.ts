@@ -10,6 +10,7 @@ export const REASONS = {
   parameters_missing: 'response_invalid',
   parameter_doubled: 'response_invalid',
   parameters_too_many: 'response_invalid',
+  parameter_too_long: 'response_invalid',
   parameters_contradictory: 'response_invalid',
   parameter_unexpected: 'response_invalid',
   mode_mismatch: 'response_invalid',

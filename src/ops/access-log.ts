@@ -58,7 +58,9 @@ export function createUpgradeLog({ requests }: Log) {
 /** One form of signed link holds its token in the path, at whatever address it is tried. */
 function shown(path: string): string {
   const cut = path.slice(0, PATH_MAX_CHARACTERS);
-  return cut.includes('/ey') ? cut.replace(/(?<=\/)ey[JA][\w-]{6,}\.[\w.-]*/g, '[token]') : cut;
+  return /(?:\/|%2f)(?:e|%65)/i.test(cut)
+    ? cut.replace(/(?<=\/|%2f)(?:e|%65)(?:y|%79)[\w%-]{6,}(?:\.|%2e)[\w.%-]*/gi, '[token]')
+    : cut;
 }
 
 function describe(failure: GatewayFailure): Record<string, unknown> {

@@ -81,7 +81,7 @@ export function createAccounts(store: Store): Accounts {
     },
     async remove(tenant, account) {
       const removed = await store.take(keyOf(tenant, account));
-      const email = keys.email(digest((account.email ?? '').toLowerCase()));
+      const email = keys.email(digest(account.sub.toLowerCase()));
       if (account.connection === 'issuely' && (await store.get(email)) === tenant.id) await store.take(email);
       return removed !== undefined;
     },

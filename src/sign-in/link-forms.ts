@@ -22,6 +22,8 @@ export type LinkSent = {
 export const ISSUELY_PATH = '/api/auth/sso';
 const CHARGELY_PATH = '/sso/jwt/login';
 const INVOICED_PATH = /^\/login\/[^/]+$/;
+/** Addresses of pages; what is longer is for no browser. */
+const PARAMETER_MAX_CHARACTERS = 2_048;
 const NAMES = ['token', 'return_to', 'public_key', 'login_url', 'logout_url', 'custom_domain'] as const;
 
 /** Which form a request to a tenant URL has, if any. @param path as it was sent, without query */
@@ -58,7 +60,11 @@ export function readParameters(
   dialect: DialectName | undefined,
   fixed?: string,
 ): Result<LinkSent> {
-  for (const name of NAMES) if (parameters.getAll(name).length > 1) return refuse('parameter_doubled', { name });
+  for (const name of NAMES) {
+    const [value = '', ...more] = parameters.getAll(name);
+    if (more.length > 0) return refuse('parameter_doubled', { name });
+    if (name !== 'token' && value.length > PARAMETER_MAX_CHARACTERS) return refuse('parameter_too_long', { name });
+  }
   const of = (name: (typeof NAMES)[number]): string | undefined => parameters.get(name) || undefined;
   const token = fixed ?? of('token');
   if (token === undefined) return refuse('parameters_missing', { name: 'token' });
@@ -76,7 +82,7 @@ export function readParameters(
 export function candidates({ tenant }: Place, { dialect, public_key }: LinkSent): readonly LinkConfig[] {
   return tenant.links.filter((link) => {
     if (dialect !== undefined && link.dialect !== dialect) return false;
-    return link.dialect !== 'chargely' || public_key === undefined || link.public_key === public_key;
+    return link.dialect !== 'chargely' || public_key === undefined || (link.public_key ?? public_key) === public_key;
   });
 }
 
@@ -85,9 +91,20 @@ export function loginUrlOf({ tenant }: Place, among: readonly LinkConfig[] = ten
   return among.find(({ login_url }) => login_url !== undefined)?.login_url;
 }
 
-/** The path below the tenant URL, as it was sent; on a host of its own that is all of it. */
+/**
+ * The path below the tenant URL as an app would read it: decoded, and without a slash at its end. Whatever comes near a link's address is
+ * taken for one, so that no token passes on.
+ */
 function withinTenant(path: string, prefix: string): string {
-  if (prefix === '') return path;
-  const end = path.indexOf('/', 1);
-  return end === -1 ? '/' : path.slice(end);
+  const end = prefix === '' ? 0 : path.indexOf('/', 1);
+  const within = end === -1 ? '/' : path.slice(end);
+  return (decode(within) ?? within).replace(/(?<=[^/])\/+$/, '');
+}
+
+function decode(text: string): string | undefined {
+  try {
+    return text.includes('%') ? decodeURIComponent(text) : text;
+  } catch {
+    return undefined; // not UTF-8: nobody's address
+  }
 }

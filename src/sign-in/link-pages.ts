@@ -41,7 +41,8 @@ export function readPages(sent: LinkSent, place: Place, configs: readonly LinkCo
 function allowed(asked: string | undefined, configured: readonly string[]): string | undefined | null {
   if (asked === undefined) return undefined;
   const url = URL.parse(asked);
-  if (url === null || url.username !== '' || url.password !== '') return null;
+  // `blob:` has the origin of what it stands for
+  if (url === null || !/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') return null;
   return configured.some((known) => new URL(known).origin === url.origin) ? url.href : null;
 }
 
@@ -57,7 +58,7 @@ function readReturnPath(asked: string | undefined, place: Place): ReturnPath {
 
 /** Chargely's `custom_domain`: a host of this tenant's, where the session is to be. */
 function otherHost({ custom_domain, ...sent }: LinkSent, { tenant, site }: Place): string | undefined | null {
-  if (custom_domain === undefined) return undefined;
+  if (custom_domain === undefined || sent.dialect !== 'chargely') return undefined; // nobody else's
   const host = custom_domain
     .replace(/^https?:\/\//i, '')
     .replace(/\/$/, '')

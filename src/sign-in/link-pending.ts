@@ -17,12 +17,13 @@ import { type LinkSent, readParameters } from './link-forms.ts';
 const KEPT_MS = 5 * 60_000;
 
 export type PendingLinks = {
-  readonly keep: (ctx: Context, place: Place, sent: LinkSent) => Promise<void>;
   /** Keeps it and answers with the way to `resume`. */
   readonly postpone: (ctx: Context, place: Place, sent: LinkSent) => Promise<void>;
-  readonly read: (ctx: Context, place: Place) => Promise<LinkSent | undefined>;
-  /** For one of any number of callers. */
-  readonly take: (ctx: Context, place: Place) => Promise<LinkSent | undefined>;
+  /** The one that this browser waits for. `question` tells it from every other, and is no secret. */
+  readonly read: (
+    ctx: Context,
+    place: Place,
+  ) => Promise<{ readonly sent: LinkSent; readonly question: string } | undefined>;
 };
 
 export function createPendingLinks(store: Store, sealer: Sealer): PendingLinks {
@@ -56,24 +57,17 @@ export function createPendingLinks(store: Store, sealer: Sealer): PendingLinks {
     return sent.ok ? sent.value : undefined;
   }
 
-  function keyOf(ctx: Context, place: Place): string | undefined {
-    const name = readCookie(ctx.req.headers.cookie, cookieOf(place));
-    return name === undefined || name === '' ? undefined : keys.pending(place.tenant.id, digest(name));
-  }
-
   return {
-    keep,
     async postpone(ctx, place, sent) {
       await keep(ctx, place, sent);
       seeOther(ctx, urls.link(place.tenant, place.site, { resume: '1' }));
     },
     async read(ctx, place) {
-      const key = keyOf(ctx, place);
-      return key === undefined ? undefined : open(place, await store.get(key));
-    },
-    async take(ctx, place) {
-      const key = keyOf(ctx, place);
-      return key === undefined ? undefined : open(place, await store.take(key));
+      const name = readCookie(ctx.req.headers.cookie, cookieOf(place));
+      if (name === undefined || name === '') return undefined;
+      const question = digest(name);
+      const sent = await open(place, await store.get(keys.pending(place.tenant.id, question)));
+      return sent && { sent, question };
     },
   };
 }

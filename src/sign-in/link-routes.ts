@@ -28,17 +28,16 @@ export function createLinkRoutes(
   ownHeaders: OwnHeaders,
   withSession: (handle: Handle) => Handle,
 ): LinkRoutes {
-  const open = (ctx: Context, place: Place, sent: Result<LinkSent>): Promise<void> => {
-    if (!sent.ok) throw failureOf(sent.refusal, { event: 'sign_in.refused' });
-    return withSession(() => links.open(ctx, place, sent.value))(ctx, place);
-  };
+  const open = (ctx: Context, place: Place, sent: Result<LinkSent>): Promise<void> =>
+    withSession(() => links.open(ctx, place, sent))(ctx, place);
 
   return {
     async atLinkUrl(ctx, place) {
       if (place.tenant.links.length === 0) throw new GatewayFailure('tenant_not_found');
       const query = new URLSearchParams(ctx.querystring);
       const parameters = ctx.method === 'POST' ? await readForm(ctx) : query;
-      if (ctx.method === 'POST' && parameters.get('confirm') === '1') return withSession(links.confirm)(ctx, place);
+      const answered = ctx.method === 'POST' ? parameters.get('confirm') : null;
+      if (answered !== null) return withSession(() => links.confirm(ctx, place, answered))(ctx, place);
       if (ctx.method === 'GET' && query.get('resume') === '1') return withSession(links.resume)(ctx, place);
       await open(ctx, place, readParameters(parameters, undefined));
     },

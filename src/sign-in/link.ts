@@ -16,6 +16,7 @@ import type { Clock } from '../kernel/clock.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import { failureOf } from '../kernel/refusal.ts';
+import type { Result } from '../kernel/result.ts';
 import type { Accounts } from '../sessions/accounts.ts';
 import type { BrowserSession } from '../sessions/koa-session.ts';
 import { createRecord } from '../sessions/record.ts';
@@ -32,13 +33,16 @@ import type { PendingLinks } from './link-pending.ts';
 import { parseReturnPath } from './return-path.ts';
 import { signInUrl } from './start.ts';
 
+/** A mark outlives its link by what clocks of replicas differ, and by what may lie between looking at the time and here. */
+const OUTLIVES_MS = 10 * 60_000;
+
 export type SignInByLink = {
   /** A link that came in. Behind the session middleware, as `resume` and `confirm` are. */
-  readonly open: (ctx: Context, place: Place, sent: LinkSent) => Promise<void>;
+  readonly open: (ctx: Context, place: Place, sent: Result<LinkSent>) => Promise<void>;
   /** The same link in a request that shows the browser's session, which a post from another site does not. */
   readonly resume: (ctx: Context, place: Place) => Promise<void>;
-  /** The person wants to be who the link says. */
-  readonly confirm: (ctx: Context, place: Place) => Promise<void>;
+  /** The person wants to be who the link says. @param answered the question that was on the page */
+  readonly confirm: (ctx: Context, place: Place, answered: string) => Promise<void>;
 };
 
 type Dependencies = {
@@ -53,10 +57,13 @@ type Dependencies = {
   readonly clock: Clock;
 };
 
+/** What is known of the person's wish: a link that came in, the same in a request that shows the session, or the answer to our question. */
+type Step = 'opened' | 'resumed' | 'confirmed';
+
 export function createSignInByLink(dependencies: Dependencies): SignInByLink {
   const { pending, browserSession, ownHeaders, clock } = dependencies;
 
-  async function enter(ctx: Context, place: Place, sent: LinkSent, confirmed: boolean): Promise<void> {
+  async function enter(ctx: Context, place: Place, sent: LinkSent, step: Step, question?: string): Promise<void> {
     const configs = candidates(place, sent);
     const pages = readPages(sent, place, configs);
     try {
@@ -64,16 +71,15 @@ export function createSignInByLink(dependencies: Dependencies): SignInByLink {
       if (pages.value.elsewhere !== undefined) return seeOther(ctx, pages.value.elsewhere);
       const opened = await openLink(sent.token, configs);
       if (!opened.ok) throw failureOf(opened.refusal);
-      // a browser withholds the session's cookie from a post of another site: looked at in a request that carries it
-      if (isForeignPost(ctx, place)) return await pending.postpone(ctx, place, sent);
       const current = browserSession.current(ctx);
       if (current?.record.link === opened.value.digest) return land(ctx, place, pages.value); // it is this very link's
       const link = verifyLink(opened.value, clock.nowMs() / 1000);
       if (!link.ok) throw failureOf(link.refusal);
-      if (current !== undefined && isSomebodyElse(current, link.value.verified) && !confirmed) {
-        await pending.keep(ctx, place, sent);
-        return await sendQuestion(ctx, place, current, link.value.verified, ownHeaders);
-      }
+      const isOther = current !== undefined && isSomebodyElse(current, link.value.verified);
+      // a browser withholds the session's cookie from a post of another site; and no question stands at an address with a token
+      if (step === 'opened' && (isOther || isForeignPost(ctx, place))) return await pending.postpone(ctx, place, sent);
+      if (isOther && step === 'resumed')
+        return await sendQuestion(ctx, place, current, link.value.verified, question ?? '', ownHeaders);
       await signIn(ctx, place, link.value, pages.value, dependencies);
     } catch (error) {
       if (!(error instanceof GatewayFailure)) throw error;
@@ -83,19 +89,24 @@ export function createSignInByLink(dependencies: Dependencies): SignInByLink {
   }
 
   return {
-    open: (ctx, place, sent) => enter(ctx, place, sent, false),
-    async resume(ctx, place) {
-      const sent = await pending.read(ctx, place);
-      // reloaded, or gone back to: who is signed in is where they wanted to be
-      if (sent === undefined) return seeOther(ctx, urls.home(place.site));
-      await enter(ctx, place, sent, false);
+    async open(ctx, place, sent) {
+      if (sent.ok) return enter(ctx, place, sent.value, 'opened');
+      refuse(ctx, place, failureOf(sent.refusal), loginUrlOf(place), dependencies.audit);
     },
-    async confirm(ctx, place) {
+    async resume(ctx, place) {
+      const kept = await pending.read(ctx, place);
+      // reloaded, or gone back to: who is signed in is where they wanted to be
+      if (kept === undefined) return seeOther(ctx, urls.home(place.site));
+      await enter(ctx, place, kept.sent, 'resumed', kept.question);
+    },
+    async confirm(ctx, place, answered) {
       if (!isSameOriginPost(ctx.req.headers, place.site.origin))
         throw new GatewayFailure('request_invalid', { reason: 'link_not_confirmed_from_here' });
-      const sent = await pending.take(ctx, place);
-      if (sent === undefined) return seeOther(ctx, urls.home(place.site));
-      await enter(ctx, place, sent, true);
+      const kept = await pending.read(ctx, place);
+      if (kept === undefined) return seeOther(ctx, urls.home(place.site));
+      // another link came in meanwhile: yes to the one is no yes to the other
+      if (kept.question !== answered) return seeOther(ctx, urls.link(place.tenant, place.site, { resume: '1' }));
+      await enter(ctx, place, kept.sent, 'confirmed');
     },
   };
 }
@@ -128,7 +139,7 @@ async function signIn(
   for (const claim of person.dropped) audit('claims.dropped', { ...whoOf(ctx), claim });
   const spent = keys.link(tenant.id, link.digest);
   if (link.untilSeconds !== undefined) {
-    const livesMs = Math.max(1, link.untilSeconds * 1000 - dependencies.clock.nowMs());
+    const livesMs = Math.max(0, link.untilSeconds * 1000 - dependencies.clock.nowMs()) + OUTLIVES_MS;
     if (!(await store.add(spent, '1', livesMs))) throw failureOf({ reason: 'link_used' });
   }
   try {
@@ -149,6 +160,7 @@ async function admit(
 ): Promise<{ verified: VerifiedClaims; person: Identified }> {
   const { issuer, issuedAtSeconds } = link.verified;
   const sub = String(link.verified.claims.sub);
+  if (!/^[\x20-\x7e]{1,255}$/.test(sub)) throw failureOf({ reason: 'claim_malformed', evidence: { claim: 'sub' } });
   const found = link.config.people === undefined ? undefined : await people.find(link.config.people, sub);
   if (found !== undefined && !found.ok) throw failureOf(found.refusal);
   const account = await accounts.find(tenant, { issuer, sub });
@@ -156,12 +168,11 @@ async function admit(
   const verified = withClaims(link.verified, { ...found?.value, ...name });
   const person = identify(verified, tenant);
   if (!person.ok) {
-    if (person.refusal.identity !== undefined)
+    if (person.refusal.identity !== undefined && link.isDated)
       await personSessions.endAll(tenant, { issuer, sub }, 'no_groups', { byTokensUntil: issuedAtSeconds });
     throw failureOf(person.refusal.refusal);
   }
-  const { email } = person.value.identity;
-  if (link.config.dialect === 'issuely' && !(await accounts.holdsEmail(tenant, email ?? sub)))
+  if (link.config.dialect === 'issuely' && !(await accounts.holdsEmail(tenant, sub)))
     throw failureOf({ reason: 'email_of_another_tenant' });
   return { verified, person: person.value };
 }
@@ -185,7 +196,8 @@ async function establish(
   const userAgent = ctx.req.headers['user-agent'] ?? null;
   const facts = { identity, groups, sid: null, connection: dialect, issuer, tokenIat, userAgent };
   const { digest: which, projectId } = link;
-  const record = createRecord(tenant, { ...facts, link: which, logoutUrl, projectId }, clock.nowMs());
+  const leave = logoutUrl ?? link.config.logout_url;
+  const record = createRecord(tenant, { ...facts, link: which, logoutUrl: leave, projectId }, clock.nowMs());
   const fresh = { record, idToken: undefined, begunAtMs: clock.nowMs() };
   const established = await browserSession.establish(ctx, fresh, () => personSessions.applyGroups(tenant, record));
   if (!established.ok) throw failureOf(established.refusal);
@@ -209,13 +221,14 @@ async function sendQuestion(
   place: Place,
   { record }: Session,
   { claims }: VerifiedClaims,
+  question: string,
   ownHeaders: OwnHeaders,
 ): Promise<void> {
   const { tenant, site } = place;
   const other = String(claims.name ?? claims.email ?? claims.sub);
   const content = html`<p>You are signed in to ${tenant.name} as <strong>${record.name ?? record.sub}</strong>. The link that you opened would sign you in as <strong>${other}</strong> instead.</p>
 <div class="actions">
-<form method="post" action="${urls.link(tenant, site)}"><input type="hidden" name="confirm" value="1"><button class="button">Continue as ${other}</button></form>
+<form method="post" action="${urls.link(tenant, site)}"><input type="hidden" name="confirm" value="${question}"><button class="button">Continue as ${other}</button></form>
 <a class="button quiet" href="${urls.home(site)}">Stay signed in</a>
 </div>`;
   await sendPage(ctx, { title: 'Somebody else?', content, tenant, formLeadsOn: true }, ownHeaders);

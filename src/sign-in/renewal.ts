@@ -140,9 +140,9 @@ export function createRenewal(dependencies: Dependencies): Renewal {
       return (await store.get(keys.renewal(tenant.id, idDigest))) === undefined;
     },
 
-    async begin(ctx, place, { idDigest }, returnPath) {
+    async begin(ctx, place, { idDigest, record }, returnPath) {
       const { tenant } = place;
-      if (!mayGo(ctx)) return false;
+      if (!mayGo(ctx) || record.connection !== 'oidc') return false; // no IdP knows the people of signed links
       // one at a time, on all replicas; who never comes back is not sent again before the time is over once more
       if (!(await store.add(keys.renewal(tenant.id, idDigest), '1', tenant.session.renew))) return false;
       const idTokenHint = await hints.read(tenant, idDigest);

@@ -20,7 +20,14 @@ export function parseReturnPath(asked: string | null | undefined, place: Place):
   if (!asked || /[\p{Cc}\p{Zs}\\]/u.test(asked)) return home; // browsers drop or turn these, each in its way
   const { origin } = place.site;
   const url = asked.startsWith('/') && !asked.startsWith('//') ? URL.parse(`${origin}${asked}`) : URL.parse(asked);
-  if (url === null || url.origin !== origin || url.username !== '' || url.password !== '') return home;
+  if (
+    url === null ||
+    url.protocol !== `${place.site.scheme}:` ||
+    url.origin !== origin ||
+    url.username !== '' ||
+    url.password !== ''
+  )
+    return home;
   if (!isWithin(url.pathname, place)) return home;
   const whole = `${url.pathname}${url.search}${url.hash}`;
   if (whole.length <= MAX_CHARACTERS) return brand(whole);

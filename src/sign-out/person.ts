@@ -64,7 +64,8 @@ export function createPersonSignOut(dependencies: Dependencies): PersonSignOut {
   async function endOther(ctx: Context, place: Place, { record }: Session, idDigest: string): Promise<void> {
     const { tenant, site } = place;
     const other = await sessions.peek(tenant, idDigest);
-    if (other?.record.sub === record.sub) await sessions.end(tenant, idDigest, 'ended_by_person');
+    const isOwn = other?.record.sub === record.sub && other.record.issuer === record.issuer;
+    if (isOwn) await sessions.end(tenant, idDigest, 'ended_by_person');
     seeOther(ctx, urls.account(tenant, site));
   }
 

@@ -222,10 +222,43 @@ describe('a used link', () => {
     await refused(linkPath('chargely', again), 'token_invalid', 'link_used', house.visitor());
   });
 
+  it('in whatever dialect it could be read', async () => {
+    const both = { ...valid('frill'), ...valid('invoiced') };
+    const token = signExactly(both, ACME_KEY);
+    await visitor.send(linkPath('invoiced', token));
+    expect(await sessionOf(visitor)).toMatchObject({ connection: 'invoiced' });
+    await refused(linkPath('frill', token), 'token_invalid', 'link_used', house.visitor());
+  });
+
   it('by whatever address it comes', async () => {
     const token = signExactly(valid('frill'), ACME_KEY);
     await visitor.send(linkPath('frill', token));
     await refused(`/SSO/Link/acme?token=${token}`, 'token_invalid', 'link_used', house.visitor());
+  });
+});
+
+describe('what nobody needs', () => {
+  it('is not kept: pages of a megabyte, and links that are over', async () => {
+    const token = signExactly(valid('frill'), ACME_KEY);
+    const long = `/SSO/Link/acme?token=${token}&return_to=/${'a'.repeat(2_100)}`;
+    await refused(long, 'response_invalid', 'parameter_too_long');
+    const over = signExactly({ ...valid('frill'), iat: now() - 10_000 }, ACME_KEY);
+    const headers = { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' };
+    const reply = await visitor.send('/SSO/Link/acme', {
+      method: 'POST',
+      body: new URLSearchParams({ token: over }),
+      headers,
+    });
+    expect(reply.json()).toMatchObject({ error: 'token_invalid' });
+    expect(reply.setCookies).toEqual([]);
+  });
+
+  it('is not obeyed: another dialect’s custom_domain, which would move the token into an address', async () => {
+    const own = await openLinkHouse({}, { hosts: ['own.acme.example'] });
+    const token = signExactly(validLink('frill', own.gateway.clock.nowMs()), ACME_KEY);
+    const reply = await own.visitor().go(`/SSO/Link/acme?token=${token}&custom_domain=own.acme.example`);
+    expect(reply.location).toBe(`${own.gateway.url}/AcmeCorp`);
+    await own.close();
   });
 });
 
@@ -238,6 +271,8 @@ describe('a token in a request that is none', () => {
       `/login/${token}`,
       `/globex/login/${token}`,
       `/AcmeCorp/x/login/${token}`,
+      `/AcmeCorp/login%2f${token}`,
+      `/Nobody/login/%65${token.slice(1)}`,
     ])
       await visitor.send(path);
     expect(JSON.stringify(house.gateway.log.slice(from))).not.toContain(token.slice(-40));
@@ -265,6 +300,10 @@ describe('a token in a request that is none', () => {
       `/AcmeCorp/page?ssoToken=${make()}`,
       `/AcmeCorp/page?sso%54oken=${make()}`,
       `/AcmeCorp/login/${make()}`,
+      `/AcmeCorp/login/${make()}/`,
+      `/AcmeCorp/%6Cogin/${make()}`,
+      `/AcmeCorp/sso/jwt/login/?token=${make()}`,
+      `/AcmeCorp/sso/jwt/%6cogin?token=${make()}`,
     ]) {
       for (const method of ['GET', 'POST', 'HEAD', 'OPTIONS']) await person.send(path, { method });
       const upgrade = {

@@ -3,7 +3,16 @@ import { createServer, request, type Server } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sessionOf } from '../support/house.ts';
-import { ACME_KEY, DIALECTS, linkPath, linksYaml, openLinkHouse, validLink } from '../support/link-house.ts';
+import {
+  ACME_KEY,
+  DIALECTS,
+  INITECH_KEY,
+  initechYaml,
+  linkPath,
+  linksYaml,
+  openLinkHouse,
+  validLink,
+} from '../support/link-house.ts';
 import { run } from '../support/process.ts';
 import { openReplicas, type Replicas } from '../support/replicas.ts';
 import { signExactly } from '../support/senders.ts';
@@ -150,9 +159,11 @@ describe('an app that looks people up', () => {
   let app: Server;
   let answer: { status: number; body: unknown };
   let asked: { url: string; authorization: string | undefined }[];
+  let onAsked = (): void => {};
   let origin: string;
   beforeAll(async () => {
     app = createServer((incoming, response) => {
+      onAsked();
       asked.push({ url: incoming.url ?? '', authorization: incoming.headers.authorization });
       response.writeHead(answer.status, { 'content-type': 'application/json' }).end(JSON.stringify(answer.body));
     });
@@ -202,6 +213,44 @@ describe('an app that looks people up', () => {
     await house.close();
   });
 
+  it('answers one tenant nothing that it would not answer another', async () => {
+    const house = await openWith({ url: `${origin}/people/{id}`, header: 'Authorization: Bearer acme' });
+    const links = [
+      {
+        dialect: 'invoiced',
+        key: INITECH_KEY,
+        people: { url: `${origin}/people/{id}`, header: 'Authorization: Bearer initech' },
+      },
+    ];
+    await house.gateway.writeTenant(initechYaml({ links, groups: [{ id: 'admins', roles: ['Admin'] }] }));
+    await house.gateway.waitFor('tenant.changed');
+    answer = { status: 200, body: { roles: ['Admin'] } };
+    await house
+      .visitor()
+      .go(`/AcmeCorp/login/${signExactly(validLink('invoiced', house.gateway.clock.nowMs()), ACME_KEY)}`);
+    answer = { status: 200, body: { roles: [] } };
+    const visitor = house.visitor();
+    await visitor.go(`/initech/login/${signExactly(validLink('invoiced', house.gateway.clock.nowMs()), INITECH_KEY)}`);
+    expect(await sessionOf(visitor, 'initech')).toMatchObject({ groups: [] });
+    expect(asked.map(({ authorization }) => authorization)).toEqual(['Bearer acme', 'Bearer initech']);
+    await house.close();
+  });
+
+  it('however long it takes: a used link does not come back at the end of its life', async () => {
+    const house = await openWith({ url: `${origin}/people/{id}` });
+    answer = { status: 200, body: {} };
+    const exp = Math.floor(house.gateway.clock.nowMs() / 1000) + 60;
+    const path = `/AcmeCorp/login/${signExactly({ ...validLink('invoiced', 0), exp }, ACME_KEY)}`;
+    await house.visitor().go(path);
+    house.gateway.clock.advance(exp * 1000 + 120_000 - 500 - house.gateway.clock.nowMs());
+    onAsked = () => house.gateway.clock.advance(1_500);
+    const late = house.visitor();
+    await late.go(path);
+    onAsked = () => {};
+    expect(await sessionOf(late)).toBeUndefined();
+    await house.close();
+  });
+
   it('or a file', async () => {
     const house = await openWith({ file: '/nowhere' });
     const file = join(house.gateway.configDir, 'people.yaml');
@@ -218,6 +267,16 @@ describe('an app that looks people up', () => {
     expect(await sessionOf(visitor)).toMatchObject({ name: 'From A File', groups: ['admins'] });
     for (const sub of ['9999', '__proto__', 'constructor'])
       expect((await house.visitor().send(make(sub))).json()).toMatchObject({ error: 'claims_invalid' });
+    await house.close();
+  });
+});
+
+describe('Chargely without a public key in the tenant’s file', () => {
+  it('takes links that name one, as all of its senders do', async () => {
+    const house = await openLinkHouse({}, { links: [{ dialect: 'chargely', key: ACME_KEY }] });
+    const visitor = house.visitor();
+    await visitor.go(linkPath('chargely', signExactly(validLink('chargely', house.gateway.clock.nowMs()), ACME_KEY)));
+    expect(await sessionOf(visitor)).toMatchObject({ connection: 'chargely' });
     await house.close();
   });
 });

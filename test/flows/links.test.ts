@@ -19,7 +19,7 @@ import {
   validLink,
 } from '../support/link-house.ts';
 import { SENDERS, signExactly } from '../support/senders.ts';
-import type { Visitor } from '../support/visitor.ts';
+import type { Reply, Visitor } from '../support/visitor.ts';
 
 let house: House;
 let visitor: Visitor;
@@ -164,6 +164,7 @@ describe('where a link leads', () => {
       'https://acme.example@evil.example/',
       'javascript:alert(1)',
       'http://acme.example/',
+      'blob:https://acme.example/x',
     ]) {
       const reply = await visitor.go(`${linkPath('chargely', linkOf('chargely'))}&${name}=${encodeURIComponent(bad)}`);
       expect(reply.location).toBe(`${LOGIN_URL}?error=response_invalid`);
@@ -240,11 +241,18 @@ describe('/SSO/Link/:id', () => {
   });
 });
 
+function confirm(by: Visitor, page: string): Promise<Reply> {
+  const question = /name="confirm" value="([\w-]{43})"/.exec(page)?.[1] ?? '';
+  return by.post('/SSO/Link/acme', { confirm: question }, { 'sec-fetch-site': 'same-origin' });
+}
+
 describe('somebody else is signed in', () => {
   it('so the person is asked first, and the token is in no page', async () => {
     await signIn(house, visitor, { claims: { roles: ['Admin'] } });
     const token = linkOf('frill', { id: 'mallory', name: 'Mallory <b>' });
-    const question = await visitor.go(linkPath('frill', token));
+    const postponed = await visitor.go(linkPath('frill', token));
+    expect(postponed.location).toBe(`${house.gateway.url}/SSO/Link/acme?resume=1`);
+    const question = await visitor.go('/SSO/Link/acme?resume=1');
     expect(question.status).toBe(200);
     expect(question.text).toContain('Ada Admin');
     expect(question.text).toContain('Mallory &lt;b&gt;');
@@ -257,9 +265,31 @@ describe('somebody else is signed in', () => {
     );
     expect(forged.status).toBe(400);
     expect(await sessionOf(visitor)).toMatchObject({ sub: 'ada' });
-    const done = await visitor.post('/SSO/Link/acme', { confirm: '1' }, { 'sec-fetch-site': 'same-origin' });
+    const done = await confirm(visitor, question.text);
     expect(done.status).toBe(303);
     expect(await sessionOf(visitor)).toMatchObject({ sub: 'mallory', connection: 'frill' });
+  });
+
+  it('yes to one link is no yes to another that came in meanwhile', async () => {
+    await signIn(house, visitor, { claims: { roles: ['Admin'] } });
+    await visitor.go(linkPath('frill', linkOf('frill', { id: 'bob', name: 'Bob' })));
+    const aboutBob = await visitor.go('/SSO/Link/acme?resume=1');
+    expect(aboutBob.text).toContain('Continue as Bob');
+    await visitor.go(linkPath('frill', linkOf('frill', { id: 'mallory', name: 'Mallory' })));
+    const answer = await confirm(visitor, aboutBob.text);
+    expect(answer.location).toBe(`${house.gateway.url}/SSO/Link/acme?resume=1`);
+    expect(await sessionOf(visitor)).toMatchObject({ sub: 'ada' });
+    const aboutMallory = await visitor.go('/SSO/Link/acme?resume=1');
+    expect(aboutMallory.text).toContain('Continue as Mallory');
+    await confirm(visitor, aboutMallory.text);
+    expect(await sessionOf(visitor)).toMatchObject({ sub: 'mallory' });
+  });
+
+  it('no address of ours sends them to the provider, which would end their session', async () => {
+    await visitor.go(linkPath('frill', linkOf('frill', { id: 'victim' })));
+    const reply = await visitor.go('/SSO/OIDC/acme/SignIn?renew=1');
+    expect(reply.location).toBe(`${house.gateway.url}/AcmeCorp`);
+    expect(await sessionOf(visitor)).toMatchObject({ sub: 'victim' });
   });
 
   it('also when another site posts the link', async () => {

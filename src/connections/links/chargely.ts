@@ -14,8 +14,9 @@ export const chargely: Dialect<'chargely'> = {
   name: 'chargely',
   read(claims) {
     const nested = member(claims, 'auth');
-    if (nested !== undefined && !isJsonObject(nested)) return refuse('claim_malformed', { claim: 'auth' });
-    const auth = nested ?? claims;
+    if (nested !== undefined && nested !== null && !isJsonObject(nested))
+      return refuse('claim_malformed', { claim: 'auth' });
+    const auth = nested && Object.keys(nested).length > 0 ? nested : claims;
     const said = all({
       id: readIdentifier(claims, 'jti'),
       issuedAt: readTime(claims, 'iat'),

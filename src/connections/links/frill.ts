@@ -16,7 +16,6 @@ export const frill: Dialect<'frill'> = {
       sub: readIdentifier(claims, 'id'),
       email: readText(claims, 'email'),
       name: readText(claims, 'name'),
-      avatar: optional(readText(claims, 'avatar')), // of no use here, but not anything either
       id: optional(readIdentifier(claims, 'jti')),
       issuedAt: optional(readTime(claims, 'iat')),
       exp: optional(readTime(claims, 'exp')),

@@ -24,7 +24,8 @@ export const issuely: Dialect<'issuely'> = {
     if (said.value.company !== company) return refuse('company_mismatch');
     if (!ROLES.has(role)) return refuse('claim_malformed', { claim: 'role' });
     if (expiresAt - issuedAt > LIVES_MAX_SECONDS || expiresAt <= issuedAt) return refuse('link_lives_too_long');
-    return ok({ sub: email, email, name, roles: [role], projectId, id, times: { issuedAt, expiresAt } });
+    // two spellings are one person, as they are one e-mail to every other tenant
+    return ok({ sub: email.toLowerCase(), email, name, roles: [role], projectId, id, times: { issuedAt, expiresAt } });
   },
 };
 

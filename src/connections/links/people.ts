@@ -56,7 +56,8 @@ export function createPeople(outbound: Pick<Outbound, 'getJson'>, clock: Clock):
   function fromApp({ url, header }: Extract<PeopleConfig, { url: string }>, id: string) {
     const asked = url.replace('{id}', encodeURIComponent(id));
     const [, name, value] = /^([^:]+): (.*)$/.exec(header?.reveal() ?? '') ?? [];
-    return remember(`url ${asked}`, () =>
+    // two tenants may ask the same address with different rights: what one is told is not the other's (CVE-2026-33496)
+    return remember(JSON.stringify(['url', asked, header?.reveal() ?? null]), () =>
       outbound.getJson(asked, name === undefined ? {} : { [name]: value ?? '' }).catch((error: unknown) => {
         if (error instanceof OutboundError && error.status === 404) return undefined;
         throw error;
@@ -67,6 +68,7 @@ export function createPeople(outbound: Pick<Outbound, 'getJson'>, clock: Clock):
   return {
     async find(source, id) {
       try {
+        if (/^\.{1,2}$/.test(id)) return refuse('person_unknown'); // in an address that is no name but a way
         const person = 'file' in source ? await inFile(source.file, id) : await fromApp(source, id);
         if (person === undefined) return refuse('person_unknown');
         const { name, email, roles } = person;

@@ -22,6 +22,8 @@ export type VerifiedLink = {
   /** how long it has to be remembered that it was used; `undefined`: one without a date, which may be used again */
   readonly untilSeconds: number | undefined;
   readonly projectId: string | undefined;
+  /** whether it says when it was made: without that, it may be older than what is known of the person */
+  readonly isDated: boolean;
 };
 
 /** A link that was signed and says what it must; whether it is of now is for `verifyLink` to say. */
@@ -46,7 +48,7 @@ export async function openLink(token: string, configs: readonly LinkConfig[]): P
   // one key may serve several dialects: what a link says tells which it is in
   const read = signers.map(({ config }) => ({ config, said: readSaid(claims, config) }));
   for (const { config, said } of read)
-    if (said.ok) return ok({ config, said: said.value, notBefore, digest: digestOf(token, config, said.value) });
+    if (said.ok) return ok({ config, said: said.value, notBefore, digest: digestOf(token, said.value) });
   return read.flatMap(({ said }) => (said.ok ? [] : said))[0] ?? refuse('token_signature');
 }
 
@@ -97,10 +99,11 @@ function checkTimes({ issuedAt, expiresAt, aheadMax }: LinkTimes, notBefore: unk
   return ok(true);
 }
 
-function digestOf(token: string, { dialect }: LinkConfig, { id }: LinkSaid): string {
+/** The same for every dialect: one link that could be read in two is still one. */
+function digestOf(token: string, { id }: LinkSaid): string {
   // the signature's bytes and not its text, which can be written in four ways
   const signature = Buffer.from(token.slice(token.lastIndexOf('.') + 1), 'base64url').toString('base64url');
-  return digest(JSON.stringify(id === undefined ? [dialect, 'signature', signature] : [dialect, 'jti', id]));
+  return digest(JSON.stringify(id === undefined ? ['signature', signature] : ['jti', id]));
 }
 
 function verifiedLinkOf({ config, said, digest: which }: SignedLink, nowSeconds: number): VerifiedLink {
@@ -117,6 +120,7 @@ function verifiedLinkOf({ config, said, digest: which }: SignedLink, nowSeconds:
     untilSeconds: times.expiresAt === undefined ? undefined : times.expiresAt + SKEW_SECONDS,
     digest: which,
     projectId,
+    isDated: times.issuedAt !== undefined,
   };
 }
 
