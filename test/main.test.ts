@@ -118,14 +118,45 @@ describe('gatehouse', () => {
     expect(JSON.parse(schema.output()).properties).toHaveProperty('oidc');
   });
 
-  it.each([[['--help']], [['check', '--help']], [['schema', '--help']], [['serve', '--help']]])(
-    '%j helps',
-    async (args) => {
-      const help = run(['src/cli/gatehouse.ts', ...args]);
-      expect(await help.exited).toBe(0);
-      expect(help.output()).toContain('Usage: gatehouse');
-    },
-  );
+  it('explain: says what claims would give, or every refusal, and the code says which', async () => {
+    const explain = async (claims: string, ...more: string[]) => {
+      const started = run(['src/cli/gatehouse.ts', 'explain', 'acme', ...more], {}, claims);
+      return { code: await started.exited, output: started.output() };
+    };
+    const good = await explain(
+      '{"sub":"ada","email":"ada@acme.example","name":"Ada","roles":["BillingAdmin","x"],"locale":"??"}',
+      '--json',
+    );
+    expect(good.code).toBe(0);
+    expect(JSON.parse(good.output)).toMatchObject({
+      admitted: true,
+      identity: { sub: 'ada', name: 'Ada', locale: null },
+      roles: [{ role: 'BillingAdmin' }, { role: 'x', groups: [] }],
+      dropped: ['locale'],
+    });
+    const bad = await explain('{"sub":"ada","roles":{"a":1}}');
+    expect(bad.code).toBe(1);
+    expect(bad.output).toMatch(/Refused:[^]*email[^]*claim_missing|Refused:[^]*claim_missing[^]*email/);
+    expect(bad.output).toContain('claim_malformed');
+    expect((await explain('rubbish')).code).toBe(2);
+    expect(await run(['src/cli/gatehouse.ts', 'explain', 'nobody'], {}, '{}').exited).toBe(1);
+  });
+
+  it.each([
+    [['--help']],
+    [['check', '--help']],
+    [['schema', '--help']],
+    [['serve', '--help']],
+    [['explain', '--help']],
+    [['users', '--help']],
+    [['users', 'remove', '--help']],
+    [['link', '--help']],
+    [['sessions', 'list', '--help']],
+  ])('%j helps', async (args) => {
+    const help = run(['src/cli/gatehouse.ts', ...args]);
+    expect(await help.exited).toBe(0);
+    expect(help.output()).toContain('Usage: gatehouse');
+  });
 
   it('refuses a command that it does not know', async () => {
     const unknown = run(['src/cli/gatehouse.ts', 'frobnicate']);

@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { main } from '../main.ts';
 import { runCheck } from './check.ts';
+import { explain } from './explain.ts';
 import { type LinkOptions, makeLink } from './link.ts';
 import { runSchema } from './schema.ts';
 import { endSessions, listSessions } from './sessions.ts';
@@ -93,6 +94,17 @@ program
   .option('--json', 'print JSON')
   .action(async (options: LinkOptions) => {
     process.exitCode = await makeLink(options, process.env, say);
+  });
+
+program
+  .command('explain')
+  .description('read claims from standard input and say what they would give: identity and groups, or every refusal')
+  .argument('<tenant>', "the tenant's id")
+  .option('--json', 'print JSON')
+  .action(async (tenant: string, options: { json?: boolean }) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));
+    process.exitCode = await explain(tenant, options, process.env, Buffer.concat(chunks), say);
   });
 
 await program.parseAsync();

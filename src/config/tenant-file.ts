@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { links } from './links.ts';
 import { isLoopbackHost } from './networks.ts';
+import { type OidcConfig, oidc } from './oidc.ts';
 
 /** First path segments that are the gateway's own: nobody's slug, whatever the case. */
 export const RESERVED_SLUGS: ReadonlySet<string> = new Set([
@@ -23,8 +24,6 @@ const SLUG = /^[A-Za-z0-9][A-Za-z0-9._~-]{0,62}$/;
 const HOST = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
 /** Group ids travel comma-separated in a header, so they hold neither commas nor anything unprintable. */
 const GROUP_ID = /^(?! )[\x20-\x2b\x2d-\x7e]{1,256}(?<! )$/;
-const FORBIDDEN_SEGMENTS = new Set(['__proto__', 'prototype', 'constructor']);
-
 const SECONDS_PER_UNIT: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
 /** `30m` -> milliseconds */
@@ -35,59 +34,6 @@ const duration = z
   .refine((ms) => ms > 0, 'must be longer than nothing');
 
 const webUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });
-
-const claimSegment = z
-  .string()
-  .min(1)
-  .max(256)
-  .refine((name) => !FORBIDDEN_SEGMENTS.has(name), 'is not a claim name');
-/** A string is one literal claim name, a list is a path of names. */
-const claimPath = z
-  .union([claimSegment, z.array(claimSegment).min(1).max(8)], 'must be a claim name or a list of names')
-  .transform((path): readonly string[] => (typeof path === 'string' ? [path] : path));
-
-const TOKEN_ALGORITHMS = [
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-  'ES256',
-  'ES384',
-  'ES512',
-  'EdDSA',
-] as const;
-
-/** Compared as a string, exactly; Discovery 1.0 section 3 allows neither query nor fragment. */
-const issuer = z
-  .string()
-  .refine((text) => URL.canParse(text) && /^https?:\/\//.test(text), 'must be an http or https URL')
-  .refine((text) => !/[?#]/.test(text), 'must have neither query nor fragment')
-  .refine((text) => !URL.parse(text)?.username, 'must not hold a user name');
-
-const oidc = z.strictObject({
-  issuer,
-  client_id: z.string().min(1).max(1024),
-  flow: z.literal('implicit', 'must be implicit: this version does not know the code flow yet').default('implicit'),
-  response_mode: z.enum(['form_post', 'query', 'fragment']).default('form_post'),
-  scope: z
-    .string()
-    .refine((text) => text.split(' ').includes('openid'), 'must include openid')
-    .default('openid profile email'),
-  token_algs: z.array(z.enum(TOKEN_ALGORITHMS)).min(1).default(['RS256']),
-  clock_tolerance: z.int().min(0).max(120).default(30),
-  trusted_audiences: z.array(z.string().min(1)).default([]),
-  max_age: z.int().min(0).nullable().default(null),
-  acr_values: z.string().min(1).nullable().default(null),
-  claims: z
-    .strictObject({ roles: claimPath.default(['roles']), email: claimPath.default(['email']) })
-    .default({ roles: ['roles'], email: ['email'] }),
-  optional_claims: z.array(z.enum(['email', 'roles', 'name'])).default([]),
-  discovery_url: webUrl.nullable().default(null),
-  quirks: z.array(z.enum(['logout_token_without_exp', 'frontchannel_sid_only', 'lenient_auth_time'])).default([]),
-  allow_insecure: z.boolean().default(false),
-});
 
 /** Role values: exact, or everything with one prefix. */
 const rolePattern = z
@@ -173,7 +119,7 @@ export const tenantFileSchema = z.strictObject({
 });
 
 export type TenantFile = z.output<typeof tenantFileSchema>;
-export type OidcConfig = z.output<typeof oidc>;
+export type { OidcConfig };
 
 type Located = { readonly path: readonly PropertyKey[]; readonly message: string };
 

@@ -39,14 +39,21 @@ export function createGroupTable(
   };
 }
 
+/** Which rule gives which groups to each role: for people who ask why. */
+export function rolesOf(roles: readonly string[], table: GroupTable): { role: string; groups: readonly string[] }[] {
+  return roles.map((role) => ({ role, groups: groupsOf(role, table) }));
+}
+
+function groupsOf(role: string, table: GroupTable): string[] {
+  const byPrefix = table.prefixes.filter(({ prefix }) => role.startsWith(prefix)).map(({ id }) => id);
+  return [...(table.exact.get(role) ?? []), ...byPrefix];
+}
+
 export function assignGroups(roles: readonly string[], table: GroupTable): Result<readonly string[]> {
   const assigned = new Set(table.defaults);
   let unknown = 0;
   for (const role of roles) {
-    const ids = [
-      ...(table.exact.get(role) ?? []),
-      ...table.prefixes.filter(({ prefix }) => role.startsWith(prefix)).map(({ id }) => id),
-    ];
+    const ids = groupsOf(role, table);
     if (ids.length === 0) unknown += 1;
     for (const id of ids) assigned.add(id);
   }

@@ -2,8 +2,7 @@
  * Verified claims -> who the person is. Pure. Missing or malformed required claims are refusals, all of them at once;
  * `locale` and `zoneinfo` are dropped when they are not what they should be (contract section 4).
  */
-import type { VerifiedClaims } from '../connections/verified-claims.ts';
-import { isJsonObject, member } from '../kernel/json.ts';
+import { isJsonObject, type JsonObject, member } from '../kernel/json.ts';
 import type { Refusal } from '../kernel/refusal.ts';
 import { ok, type Result, refuse } from '../kernel/result.ts';
 import { isEmail } from './email.ts';
@@ -33,14 +32,16 @@ export type Person = {
 export type ClaimRules = {
   readonly claims: { readonly roles: readonly string[]; readonly email: readonly string[] };
   readonly optional_claims: readonly ('email' | 'roles' | 'name')[];
+  /** `keys`: an object, or a list of such, whose names are the roles (Zitadel) */
+  readonly roles_shape?: 'values' | 'keys';
 };
 
 const TEXT_MAX_CHARACTERS = 1_024;
 const ROLES_MAX = 1_000;
 const ROLE_MAX_CHARACTERS = 256;
 
-export function readPerson(verified: VerifiedClaims, rules: ClaimRules): Result<Person, readonly Refusal[]> {
-  const { claims } = verified;
+/** @param claims that have been verified, or that somebody wants explained */
+export function readPerson(claims: JsonObject, rules: ClaimRules): Result<Person, readonly Refusal[]> {
   const refusals: Refusal[] = [];
   const dropped: string[] = [];
   const isOptional = (name: 'email' | 'roles' | 'name'): boolean => rules.optional_claims.includes(name);
@@ -61,7 +62,10 @@ export function readPerson(verified: VerifiedClaims, rules: ClaimRules): Result<
 
   const sub = take(readSub(member(claims, 'sub')));
   const email = take(readEmail(at(claims, rules.claims.email), isOptional('email')));
-  const roles = take(readRoles(at(claims, rules.claims.roles), isOptional('roles')));
+  const sentRoles = rolesAsSent(at(claims, rules.claims.roles), rules.roles_shape);
+  const roles = take(
+    isOverage(claims, rules, sentRoles) ? refuse('roles_overage') : readRoles(sentRoles, isOptional('roles')),
+  );
   const sentName = take(readText('name', member(claims, 'name')));
   const sentUsername = take(readText('preferred_username', member(claims, 'preferred_username')));
   const name = sentName ?? sentUsername;
@@ -86,7 +90,7 @@ export function readPerson(verified: VerifiedClaims, rules: ClaimRules): Result<
 }
 
 /** Follows a path of names; only own members of objects count. */
-function at(claims: VerifiedClaims['claims'], path: readonly string[]): unknown {
+function at(claims: JsonObject, path: readonly string[]): unknown {
   let value: unknown = claims;
   for (const name of path) value = isJsonObject(value) ? member(value, name) : undefined;
   return value;
@@ -127,6 +131,24 @@ function readRoles(value: unknown, optional: boolean): Result<readonly string[]>
   const longest = roles.reduce((most, role) => Math.max(most, role.length), 0);
   if (longest > ROLE_MAX_CHARACTERS) return refuse('claim_malformed', { claim: 'roles', longest });
   return ok([...new Set(roles)].filter((role) => role !== ''));
+}
+
+/** An object whose names are the roles, or a list of such. Anything else stays what it is, and is judged as such. */
+function rolesAsSent(value: unknown, shape: ClaimRules['roles_shape']): unknown {
+  if (shape !== 'keys') return value;
+  if (isJsonObject(value)) return Object.keys(value);
+  return Array.isArray(value) && value.every(isJsonObject) ? value.flatMap((one) => Object.keys(one)) : value;
+}
+
+/** More groups than fit: the token says only where to ask for them (Core 5.6.2; Entra sends six at most in the implicit flow). */
+function isOverage(claims: JsonObject, { claims: paths }: ClaimRules, sent: unknown): boolean {
+  if (!isAbsent(sent)) return false;
+  const elsewhere = member(claims, '_claim_names');
+  const [name = ''] = paths.roles;
+  return (
+    (isJsonObject(elsewhere) && Object.hasOwn(elsewhere, name)) ||
+    (name === 'groups' && member(claims, 'hasgroups') === true)
+  );
 }
 
 function isNameClaim(claim: unknown): boolean {

@@ -76,6 +76,7 @@ export const REASONS = {
   // the person
   claim_missing: 'claims_invalid',
   claim_malformed: 'claims_invalid',
+  roles_overage: 'claims_invalid',
   role_unknown: 'no_groups',
   no_groups: 'no_groups',
 } as const satisfies Record<string, FailureCode>;

@@ -30,7 +30,7 @@ const LINK_CLAIMS: ClaimRules = {
 export function identify(verified: VerifiedClaims, tenant: Tenant): Result<Identified, Unidentified> {
   const rules = verified.connection === 'oidc' ? tenant.oidc : LINK_CLAIMS;
   if (rules === undefined) throw new Error('this tenant has no such connection');
-  const person = readPerson(verified, rules);
+  const person = readPerson(verified.claims, rules);
   if (!person.ok) return { ok: false, refusal: { refusal: combine(person.refusal), identity: undefined } };
   const { identity, roles, dropped } = person.value;
   const groups = assignGroups(roles, tenant.groups);

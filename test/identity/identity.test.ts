@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { verifiedClaims } from '../../src/connections/verified-claims.ts';
 import { isEmail } from '../../src/identity/email.ts';
 import { type ClaimRules, readPerson } from '../../src/identity/identity.ts';
 
@@ -8,13 +7,7 @@ const CLAIMS = { sub: 'ada', email: 'ada@acme.example', name: 'Ada', roles: ['a'
 
 function read(change: Record<string, unknown>, rules: Partial<ClaimRules> = {}) {
   const claims = JSON.parse(JSON.stringify({ ...CLAIMS, ...change }));
-  return readPerson(
-    verifiedClaims({ connection: 'oidc', issuer: 'https://idp.example', claims, idToken: '', issuedAtSeconds: 0 }),
-    {
-      ...RULES,
-      ...rules,
-    },
-  );
+  return readPerson(claims, { ...RULES, ...rules });
 }
 
 function refusals(change: Record<string, unknown>, rules: Partial<ClaimRules> = {}): string[] {

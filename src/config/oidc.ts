@@ -1,0 +1,94 @@
+/**
+ * The shape of a tenant's `oidc`: its OpenID Connect connection (contract section 2). What the file does not say, the preset says; what
+ * neither says has a default.
+ */
+import { z } from 'zod';
+import { PRESET_NAMES, PRESETS } from './presets.ts';
+
+const FORBIDDEN_SEGMENTS = new Set(['__proto__', 'prototype', 'constructor']);
+
+const webUrl = z.url({ protocol: /^https?$/, error: 'must be an http or https URL' });
+
+const claimSegment = z
+  .string()
+  .min(1)
+  .max(256)
+  .refine((name) => !FORBIDDEN_SEGMENTS.has(name), 'is not a claim name');
+/** A string is one literal claim name, a list is a path of names. */
+const claimPath = z
+  .union([claimSegment, z.array(claimSegment).min(1).max(8)], 'must be a claim name or a list of names')
+  .transform((path): readonly string[] => (typeof path === 'string' ? [path] : path));
+
+const TOKEN_ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+] as const;
+
+/** Compared as a string, exactly; Discovery 1.0 section 3 allows neither query nor fragment. */
+const issuer = z
+  .string()
+  .refine((text) => URL.canParse(text) && /^https?:\/\//.test(text), 'must be an http or https URL')
+  .refine((text) => !/[?#]/.test(text), 'must have neither query nor fragment')
+  .refine((text) => !URL.parse(text)?.username, 'must not hold a user name');
+
+const given = z.strictObject({
+  preset: z.enum(PRESET_NAMES).optional(),
+  issuer,
+  client_id: z.string().min(1).max(1024),
+  flow: z.literal('implicit', 'must be implicit: this version does not know the code flow yet').optional(),
+  response_mode: z.enum(['form_post', 'query', 'fragment']).optional(),
+  scope: z
+    .string()
+    .refine((text) => text.split(' ').includes('openid'), 'must include openid')
+    .optional(),
+  token_algs: z.array(z.enum(TOKEN_ALGORITHMS)).min(1).optional(),
+  clock_tolerance: z.int().min(0).max(120).optional(),
+  trusted_audiences: z.array(z.string().min(1)).optional(),
+  max_age: z.int().min(0).nullable().optional(),
+  acr_values: z.string().min(1).nullable().optional(),
+  claims: z.strictObject({ roles: claimPath.optional(), email: claimPath.optional() }).optional(),
+  optional_claims: z.array(z.enum(['email', 'roles', 'name'])).optional(),
+  discovery_url: webUrl.nullable().optional(),
+  quirks: z.array(z.enum(['logout_token_without_exp', 'frontchannel_sid_only', 'lenient_auth_time'])).optional(),
+  allow_insecure: z.boolean().optional(),
+});
+
+export const oidc = given.transform((file) => {
+  const preset = file.preset === undefined ? undefined : PRESETS[file.preset];
+  const { roles, email } = { ...preset?.claims, ...said(file.claims ?? {}) };
+  return {
+    flow: 'implicit' as const,
+    response_mode: 'form_post' as const,
+    scope: 'openid profile email',
+    token_algs: ['RS256' as const],
+    clock_tolerance: 30,
+    trusted_audiences: [],
+    max_age: null,
+    acr_values: null,
+    discovery_url: null,
+    allow_insecure: false,
+    /** how the role claim is written; no file says so, a preset may */
+    roles_shape: preset?.rolesShape ?? ('values' as const),
+    ...preset?.settings,
+    ...said(file),
+    claims: { roles: roles ?? ['roles'], email: email ?? ['email'] },
+    optional_claims: file.optional_claims ?? preset?.optionalClaims ?? [],
+    quirks: [...new Set([...(preset?.quirks ?? []), ...(file.quirks ?? [])])],
+  };
+});
+
+export type OidcConfig = z.output<typeof oidc>;
+
+/** Without what is not there: an absent key must not hide a default. */
+function said<T extends object>(value: T): { [Name in keyof T]: Exclude<T[Name], undefined> };
+function said(value: object): object {
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined));
+}
