@@ -37,6 +37,8 @@ function obeySignals(gateway: Gateway): void {
   };
   process.on('SIGTERM', obey);
   process.on('SIGINT', obey);
+  process.on('SIGHUP', obey);
+  process.on('SIGQUIT', obey);
 }
 
 function stop(message: string, code: number): never {

@@ -49,8 +49,9 @@ export function createAdmission(sessions: Sessions, registry: Registry, assertio
     const before = prepared.get(record);
     if (before !== undefined) return before;
     const headers = Object.entries(identityHeaders(record)).flat();
-    // what an assertion says changes with these, and with nothing else
-    const assertionId = `${record.tenant} ${idDigest} ${record.renewed_at_ms} ${record.groups_iat}`;
+    // what an assertion says changes with these, and with nothing else: two tokens of one second may give other groups
+    const changing = [record.renewed_at_ms, record.expires_at_ms, ...record.groups];
+    const assertionId = JSON.stringify([record.tenant, idDigest, ...changing]);
     const made = { headers, assertionId };
     prepared.set(record, made);
     return made;

@@ -24,6 +24,8 @@ type Dependencies = {
   readonly admission: Admission;
   readonly forwardAuth: Pick<ForwardAuth, 'allowNow'>;
   readonly proxy: AppProxy;
+  /** what the log says where nothing was answered */
+  readonly clientGone: number;
   readonly log: (
     seen: RequestState,
     asked: { readonly method: string; readonly path: string },
@@ -35,7 +37,7 @@ type Dependencies = {
 };
 
 export function createFastLane(dependencies: Dependencies): FastLane {
-  const { trusted, registry, renewal, admission, forwardAuth, proxy, log, fail } = dependencies;
+  const { trusted, registry, renewal, admission, forwardAuth, proxy, clientGone, log, fail } = dependencies;
 
   function allow(request: IncomingMessage, response: ServerResponse, query: string): boolean {
     const startedAt = performance.now();
@@ -68,7 +70,7 @@ export function createFastLane(dependencies: Dependencies): FastLane {
     seen.place = place;
     const asSeen = upstream.strip_prefix ? judged.within : judged.path;
     proxy.pass(request, response, { place, upstream, path: asSeen, session, told, requestId: seen.requestId }).then(
-      () => log(seen, { method, path }, response.statusCode, startedAt),
+      () => log(seen, { method, path }, response.headersSent ? response.statusCode : clientGone, startedAt),
       (error: unknown) => {
         seen.failure = error instanceof GatewayFailure ? error : new GatewayFailure('internal_error', { cause: error });
         fail(request, response, seen);

@@ -60,7 +60,7 @@ export function createProxy(streams: Streams): AppProxy {
           idempotent: false,
         };
         if (options.body !== null) limitIdleUpload(request, passage.upstream.timeout);
-        agent.dispatch(options, relayTo(response, passage, streams, resolve, reject));
+        agent.dispatch(options, relayTo(request, response, passage, streams, resolve, reject));
       }),
     close: () => agent.destroy(),
   };
@@ -83,6 +83,7 @@ function limitIdleUpload(request: IncomingMessage, limitMs: number): void {
 }
 
 function relayTo(
+  request: IncomingMessage,
   res: ServerResponse,
   { place, session, requestId }: Passage,
   streams: Streams,
@@ -112,7 +113,9 @@ function relayTo(
       try {
         // a reason phrase is for nobody; one that cannot be sent must not spoil the answer
         const kept = toBrowser(headers);
-        kept['X-Request-Id'] = requestId;
+        kept['x-request-id'] = requestId;
+        // an app that answers before it has read the body leaves a connection on which nothing can follow
+        if (!request.complete) res.shouldKeepAlive = false;
         res.writeHead(status, /^[\x20-\x7e]*$/.test(message ?? '') ? message : '', kept);
       } catch (error) {
         return started.abort(error instanceof Error ? error : new Error('the answer cannot be sent'));

@@ -11,6 +11,9 @@ import type { Log } from './log.ts';
 
 const PATH_MAX_CHARACTERS = 512;
 
+/** Nothing was answered, because nobody was there any more; nginx's word for it. */
+export const CLIENT_GONE = 499;
+
 /** @param startedAt by `performance.now()` @param path without its query */
 export type LogRequest = (
   seen: RequestState,
@@ -42,7 +45,8 @@ export function createAccessLog(log: LogRequest): Koa.Middleware<RequestState> {
   return async (ctx, next) => {
     const startedAt = performance.now();
     await next();
-    log(ctx.state, ctx, ctx.status, startedAt);
+    const isGone = ctx.respond === false && !ctx.res.headersSent;
+    log(ctx.state, ctx, isGone ? CLIENT_GONE : ctx.status, startedAt);
   };
 }
 

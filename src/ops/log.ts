@@ -11,6 +11,8 @@ export type { Logger };
 const NEVER = ['cookie', 'authorization', 'id_token', 'state', 'nonce', 'token', 'logout_token', 'secret'];
 const GATHERED_MS = 100;
 const GATHERED_BYTES = 8 * 1024;
+/** What cannot be written now is kept up to this, then dropped. */
+const KEPT_MAX_BYTES = 1024 * 1024;
 
 export type Log = {
   readonly logger: Logger;
@@ -31,13 +33,21 @@ export function createLog(level: string, destination?: DestinationStream): Log {
   return { logger: pino({ ...options, redact }, output.tell), requests: pino(options, output.gather) };
 }
 
+/** Never `flushSync`: on a pipe that nobody reads any more, or a full disk, it tries for ever and nothing else happens. */
 function openOutput(): { gather: DestinationStream; tell: DestinationStream } {
-  const output = pino.destination({ fd: 1, sync: true, minLength: GATHERED_BYTES, periodicFlush: GATHERED_MS });
-  process.once('exit', () => output.flushSync());
+  const output = pino.destination({
+    fd: 1,
+    sync: true,
+    minLength: GATHERED_BYTES,
+    periodicFlush: GATHERED_MS,
+    maxLength: KEPT_MAX_BYTES,
+  });
+  output.on('error', () => {}); // who cannot log can still serve, and there is nobody to tell
+  process.once('exit', () => output.flush());
   const tell = {
     write(line: string) {
       output.write(line);
-      output.flushSync();
+      output.flush();
     },
   };
   return { gather: output, tell };

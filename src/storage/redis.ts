@@ -25,6 +25,7 @@ redis.call('PEXPIREAT', KEYS[1], last[2])`;
 const SCAN_COUNT = 500;
 /** One channel for all: what changes is rare beside what is read. */
 const CHANNEL = 'gatehouse:changed';
+const SUBSCRIBE_EVERY_MS = 1_000;
 
 /** Of both connections. */
 const OPTIONS = {
@@ -41,6 +42,7 @@ export function createRedisStore(url: Secret, onError: (error: Error) => void): 
   const redis = new Redis(url.reveal(), { ...OPTIONS, enableAutoPipelining: true });
   redis.on('error', onError);
   const ears: Redis[] = [];
+  let isHeard = true;
   let answeredAt = performance.now();
 
   async function answer<T>(command: Promise<T>): Promise<T> {
@@ -104,12 +106,22 @@ export function createRedisStore(url: Secret, onError: (error: Error) => void): 
       } while (cursor !== '0');
     },
     async announce(key) {
-      await answer(redis.publish(CHANNEL, key));
+      try {
+        await answer(redis.publish(CHANNEL, key));
+        isHeard = true;
+      } catch (error) {
+        const cause = error instanceof Error && error.cause instanceof Error ? error.cause : undefined;
+        if (cause?.message.startsWith('NOPERM') !== true) throw error;
+        // who may not tell others is not told by those that are like it: nothing is kept
+        isHeard = false;
+        onError(cause);
+        throw error;
+      }
     },
     listen(listener) {
       const ear = openEar(url, listener, onError);
       ears.push(ear.redis);
-      return ear.hears;
+      return () => isHeard && ear.hears();
     },
     async ping() {
       await answer(redis.ping());
@@ -120,21 +132,36 @@ export function createRedisStore(url: Secret, onError: (error: Error) => void): 
   };
 }
 
-/** A connection of its own, since one that listens can do nothing else in RESP2. */
+/**
+ * A connection of its own, since one that listens can do nothing else in RESP2. It says so again each second: a connection that the
+ * network forgot is noticed by that, and nobody else would ever notice.
+ */
 function openEar(url: Secret, listener: Listener, onError: (error: Error) => void) {
   const redis = new Redis(url.reveal(), { ...OPTIONS, protocol: 2, autoResubscribe: false });
   let hears = false;
+
+  function turn(hearing: boolean): void {
+    if (hears !== hearing) listener(undefined); // what was said meanwhile is lost
+    hears = hearing;
+  }
+
+  function subscribe(): void {
+    if (redis.status !== 'ready') return;
+    redis.subscribe(CHANNEL).then(
+      () => turn(true),
+      (error: Error) => {
+        turn(false);
+        onError(error);
+        if (!error.message.startsWith('NOPERM')) redis.disconnect(true);
+      },
+    );
+  }
+
+  const again = setInterval(subscribe, SUBSCRIBE_EVERY_MS).unref();
   redis.on('error', onError);
   redis.on('message', (_channel, key) => listener(key));
-  redis.on('ready', () => {
-    redis.subscribe(CHANNEL).then(() => {
-      hears = true;
-      listener(undefined); // what was said meanwhile is lost
-    }, onError);
-  });
-  redis.on('close', () => {
-    hears = false;
-    listener(undefined);
-  });
+  redis.on('ready', subscribe);
+  redis.on('close', () => turn(false));
+  redis.on('end', () => clearInterval(again));
   return { redis, hears: () => hears };
 }

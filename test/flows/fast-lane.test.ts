@@ -1,4 +1,5 @@
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type House, openHouse, signIn } from '../support/house.ts';
 import type { Reply, Visitor } from '../support/visitor.ts';
@@ -10,12 +11,15 @@ import type { Reply, Visitor } from '../support/visitor.ts';
 let house: House;
 let app: Server;
 let told: IncomingHttpHeaders[];
+let onSlow = (): void => {};
 let visitor: Visitor;
 
 beforeAll(async () => {
   app = createServer((request, response) => {
     told.push(request.headers);
+    if (request.url?.startsWith('/AcmeCorp/slow')) return onSlow();
     if (request.url?.startsWith('/AcmeCorp/gone')) return void request.socket.destroy();
+    if (request.url?.startsWith('/AcmeCorp/named')) response.setHeader('X-Request-Id', 'theirs');
     response.setHeader('x-app', 'yes').end(`${request.method} ${request.url}`);
   });
   await new Promise<void>((done) => app.listen(0, '127.0.0.1', done));
@@ -67,6 +71,7 @@ describe('whether the replica knows the session or not', () => {
     ['an ambiguous path', '/AcmeCorp//x', {}],
     ['a path that is told twice', '/SSO/Auth', { 'x-forwarded-uri': '/AcmeCorp/x', 'x-original-url': '/AcmeCorp/y' }],
     ['another tenant', '/globex', {}],
+    ['an app that names its requests too', '/AcmeCorp/named', {}],
     ['an app that hangs up', '/AcmeCorp/gone', {}],
     ['the gateway’s own', '/SSO/Session/acme', {}],
   ])('%s answers the same', async (_what, path, headers) => {
@@ -87,6 +92,25 @@ describe('whether the replica knows the session or not', () => {
     expect(fast).toMatchObject({ 'x-auth-request-user': 'ada', 'x-forwarded-for': '10.0.0.9, 127.0.0.1' });
     expect(JSON.stringify(fast)).not.toContain('boss');
     expect(fast?.cookie ?? '').not.toContain('gatehouse');
+  });
+
+  it('who goes before the app answers is logged as gone', async () => {
+    const { hostname, port } = new URL(house.gateway.url);
+    const cookie = [...visitor.cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const goAway = async (): Promise<unknown> => {
+      const line = house.gateway.waitFor('request');
+      const arrived = new Promise<void>((resolve) => {
+        onSlow = resolve;
+      });
+      const socket = connect(Number(port), hostname);
+      socket.write(`GET /AcmeCorp/slow HTTP/1.1\r\nHost: ${hostname}:${port}\r\nCookie: ${cookie}\r\n\r\n`);
+      await arrived;
+      socket.destroy();
+      return (await line).status;
+    };
+    await visitor.send('/AcmeCorp/page');
+    house.gateway.clock.advance(2_000);
+    expect([await goAway(), await goAway()]).toEqual([499, 499]);
   });
 
   it('a body arrives whole', async () => {

@@ -1,5 +1,10 @@
 import { once } from 'node:events';
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import {
+  type ClientRequest,
+  createServer as createHttpServer,
+  request as httpRequest,
+  type IncomingMessage,
+} from 'node:http';
 import { connect, createServer } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
@@ -412,6 +417,29 @@ describe('a host of the tenant’s own', () => {
     socket.terminate();
     expect(app.seen.length).toBe(before);
     expect((await at('/page')).status).toBe(200);
+  });
+});
+
+describe('an app that answers before it has read the body', () => {
+  it('gets its answer through, on a connection that ends then: nothing could follow on it', async () => {
+    const early = createHttpServer((_, response) => response.writeHead(413, { 'content-length': 2 }).end('no'));
+    await new Promise<void>((done) => early.listen(0, '127.0.0.1', done));
+    const address = early.address();
+    const url = `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
+    const other = await openHouse({ acme: { upstream: { url }, access: [{ path: '/**', anonymous: true }] } });
+    const { hostname, port } = new URL(other.gateway.url);
+    const socket = connect(Number(port), hostname);
+    let answer = '';
+    socket.on('data', (chunk) => {
+      answer += chunk;
+    });
+    socket.on('error', () => {});
+    socket.write(`POST /AcmeCorp/x HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\na`);
+    await once(socket, 'close');
+    expect(answer).toMatch(/^HTTP\/1\.1 413 [\s\S]*Connection: close/i);
+    await other.close();
+    early.closeAllConnections();
+    await new Promise((done) => early.close(done));
   });
 });
 
