@@ -15,6 +15,8 @@ export type IdpOptions = {
     readonly clientId: string;
     readonly redirectUris: readonly string[];
     readonly signOutUris: readonly string[];
+    /** makes it a client of the code flow */
+    readonly secret?: string;
   }[];
 };
 
@@ -53,18 +55,18 @@ function listen(server: Server, port: number): Promise<number> {
 
 function createProvider(issuer: string, { people, clients }: IdpOptions): Provider {
   const configuration: Configuration = {
-    clients: clients.map(({ clientId, redirectUris, signOutUris }) => ({
+    clients: clients.map(({ clientId, redirectUris, signOutUris, secret }) => ({
       client_id: clientId,
       redirect_uris: [...redirectUris],
       post_logout_redirect_uris: [...signOutUris],
       ...(signOutUris[0] === undefined
         ? {}
         : { backchannel_logout_uri: signOutUris[0], backchannel_logout_session_required: true }),
-      response_types: ['id_token'],
-      grant_types: ['implicit'],
-      token_endpoint_auth_method: 'none',
+      ...(secret === undefined
+        ? { response_types: ['id_token'], grant_types: ['implicit'], token_endpoint_auth_method: 'none' }
+        : { response_types: ['code'], grant_types: ['authorization_code'], client_secret: secret }),
     })),
-    responseTypes: ['id_token'],
+    responseTypes: ['id_token', 'code'],
     scopes: ['openid', 'profile', 'email'],
     claims: { openid: ['sub', ...CLAIMS] },
     conformIdTokenClaims: false,

@@ -78,7 +78,7 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     gateway,
     registry,
     store,
-    connection: createOidcConnection(createProviders(outbound, clock, audit), clock),
+    connection: createOidcConnection(createProviders(outbound, clock, audit), outbound, clock),
     attemptSealer: createSealer(settings.cookieKeys, 'attempt'),
     hintSealer: createSealer(settings.cookieKeys, 'id token hint'),
     linkSealer: createSealer(settings.cookieKeys, 'pending link'),

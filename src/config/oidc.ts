@@ -3,6 +3,8 @@
  * neither says has a default.
  */
 import { z } from 'zod';
+import { type JsonObject, parseJsonObject } from '../kernel/json.ts';
+import { Secret } from '../kernel/secret.ts';
 import { PRESET_NAMES, PRESETS } from './presets.ts';
 
 const FORBIDDEN_SEGMENTS = new Set(['__proto__', 'prototype', 'constructor']);
@@ -39,35 +41,64 @@ const issuer = z
   .refine((text) => !/[?#]/.test(text), 'must have neither query nor fragment')
   .refine((text) => !URL.parse(text)?.username, 'must not hold a user name');
 
-const given = z.strictObject({
-  preset: z.enum(PRESET_NAMES).optional(),
-  issuer,
-  client_id: z.string().min(1).max(1024),
-  flow: z.literal('implicit', 'must be implicit: this version does not know the code flow yet').optional(),
-  response_mode: z.enum(['form_post', 'query', 'fragment']).optional(),
-  scope: z
-    .string()
-    .refine((text) => text.split(' ').includes('openid'), 'must include openid')
-    .optional(),
-  token_algs: z.array(z.enum(TOKEN_ALGORITHMS)).min(1).optional(),
-  clock_tolerance: z.int().min(0).max(120).optional(),
-  trusted_audiences: z.array(z.string().min(1)).optional(),
-  max_age: z.int().min(0).nullable().optional(),
-  acr_values: z.string().min(1).nullable().optional(),
-  claims: z.strictObject({ roles: claimPath.optional(), email: claimPath.optional() }).optional(),
-  optional_claims: z.array(z.enum(['email', 'roles', 'name'])).optional(),
-  discovery_url: webUrl.nullable().optional(),
-  quirks: z.array(z.enum(['logout_token_without_exp', 'frontchannel_sid_only', 'lenient_auth_time'])).optional(),
-  allow_insecure: z.boolean().optional(),
-});
+/** A private key as a JWK (RFC 7517), for `private_key_jwt`; which algorithm it is for, the key says or its type does. */
+const privateJwk = z
+  .string()
+  .refine((text) => readJwk(text) !== undefined, 'must be a private key as a JWK, in JSON')
+  .transform((text) => new Secret(text));
+
+function readJwk(text: string): JsonObject | undefined {
+  const jwk = parseJsonObject(Buffer.from(text));
+  return jwk !== undefined && typeof jwk.kty === 'string' && typeof jwk.d === 'string' ? jwk : undefined;
+}
+
+const given = z
+  .strictObject({
+    preset: z.enum(PRESET_NAMES).optional(),
+    issuer,
+    client_id: z.string().min(1).max(1024),
+    flow: z.enum(['implicit', 'code']).optional(),
+    client_secret: z
+      .string()
+      .min(1)
+      .transform((text) => new Secret(text))
+      .optional(),
+    client_key: privateJwk.optional(),
+    response_mode: z.enum(['form_post', 'query', 'fragment']).optional(),
+    scope: z
+      .string()
+      .refine((text) => text.split(' ').includes('openid'), 'must include openid')
+      .optional(),
+    token_algs: z.array(z.enum(TOKEN_ALGORITHMS)).min(1).optional(),
+    clock_tolerance: z.int().min(0).max(120).optional(),
+    trusted_audiences: z.array(z.string().min(1)).optional(),
+    max_age: z.int().min(0).nullable().optional(),
+    acr_values: z.string().min(1).nullable().optional(),
+    claims: z.strictObject({ roles: claimPath.optional(), email: claimPath.optional() }).optional(),
+    optional_claims: z.array(z.enum(['email', 'roles', 'name'])).optional(),
+    discovery_url: webUrl.nullable().optional(),
+    quirks: z.array(z.enum(['logout_token_without_exp', 'frontchannel_sid_only', 'lenient_auth_time'])).optional(),
+    allow_insecure: z.boolean().optional(),
+  })
+  .refine(
+    ({ preset, flow, client_secret, client_key }) => {
+      const isCode = (flow ?? (preset && PRESETS[preset].settings?.flow)) === 'code';
+      return isCode || (client_secret === undefined && client_key === undefined);
+    },
+    { path: ['flow'], message: 'must be code: the implicit flow has no use for a secret' },
+  )
+  .refine(({ client_secret, client_key }) => client_secret === undefined || client_key === undefined, {
+    path: ['client_key'],
+    message: 'and client_secret cannot both be',
+  });
 
 export const oidc = given.transform((file) => {
   const preset = file.preset === undefined ? undefined : PRESETS[file.preset];
   const { roles, email } = { ...preset?.claims, ...said(file.claims ?? {}) };
   return {
-    flow: 'implicit' as const,
-    response_mode: 'form_post' as const,
-    scope: 'openid profile email',
+    flow: preset?.settings?.flow ?? ('implicit' as const),
+    response_mode: preset?.settings?.response_mode ?? ('form_post' as const),
+    scope: preset?.settings?.scope ?? 'openid profile email',
     token_algs: ['RS256' as const],
     clock_tolerance: 30,
     trusted_audiences: [],
@@ -77,7 +108,6 @@ export const oidc = given.transform((file) => {
     allow_insecure: false,
     /** how the role claim is written; no file says so, a preset may */
     roles_shape: preset?.rolesShape ?? ('values' as const),
-    ...preset?.settings,
     ...said(file),
     claims: { roles: roles ?? ['roles'], email: email ?? ['email'] },
     optional_claims: file.optional_claims ?? preset?.optionalClaims ?? [],

@@ -25,7 +25,11 @@ export type Preset = {
   readonly rolesShape?: 'values' | 'keys';
   readonly optionalClaims?: ('email' | 'roles' | 'name')[];
   readonly quirks?: readonly Quirk[];
-  readonly settings?: { readonly scope?: string };
+  readonly settings?: {
+    readonly scope?: string;
+    readonly flow?: 'implicit' | 'code';
+    readonly response_mode?: 'form_post' | 'query' | 'fragment';
+  };
   /** where the facts come from */
   readonly source: string;
 };
@@ -74,10 +78,12 @@ export const PRESETS: Readonly<Record<PresetName, Preset>> = {
   },
   cognito: {
     claims: { roles: ['cognito:groups'] },
-    source: 'Cognito user pools, ID token; needs the code flow',
+    settings: { flow: 'code', response_mode: 'query' },
+    source: 'Cognito user pools, authorization endpoint: `code` or `token`, by the query; ID token',
   },
   gitlab: {
     claims: { roles: ['groups_direct'] },
-    source: 'GitLab as OpenID Connect provider; needs the code flow',
+    settings: { flow: 'code', response_mode: 'query' },
+    source: 'GitLab as OpenID Connect provider: groups_direct in the ID token',
   },
 };

@@ -17,6 +17,11 @@ const BODY_MAX_BYTES = 1024 * 1024; // discovery and key documents of real provi
 export type Outbound = {
   /** GETs a JSON object. Throws an `OutboundError` for anything but 200 with one. */
   readonly getJson: (url: string, headers?: Readonly<Record<string, string>>) => Promise<JsonObject>;
+  /** For what libraries ask in our name: any method, any status; the same bounds. */
+  readonly fetch: (
+    url: string,
+    options: { readonly method: string; readonly headers: Record<string, string>; readonly body?: unknown },
+  ) => Promise<Response>;
   readonly close: () => Promise<void>;
 };
 
@@ -106,6 +111,27 @@ export function createOutbound(allowed: NetworkList): Outbound {
       }
       if (!isJsonObject(body)) throw new OutboundError('answered JSON that is not an object');
       return body;
+    },
+    async fetch(url, { method, headers, body }) {
+      refuseLiteral(url, allowed);
+      try {
+        const response = await request(url, {
+          dispatcher: agent,
+          method: method === 'POST' ? 'POST' : 'GET',
+          headers: { ...headers, 'accept-encoding': 'identity', 'user-agent': 'gatehouse' },
+          body: body === undefined || body === null ? null : String(body),
+          signal: AbortSignal.timeout(TIMEOUT_MS),
+        });
+        const type = response.headers['content-type'];
+        const challenge = response.headers['www-authenticate'];
+        const received = new Headers();
+        if (typeof type === 'string') received.set('content-type', type);
+        if (typeof challenge === 'string') received.set('www-authenticate', challenge);
+        const text = await response.body.text();
+        return new Response(text === '' ? null : text, { status: response.statusCode, headers: received });
+      } catch (error) {
+        throw new OutboundError(describe(error), { cause: error });
+      }
     },
     close: () => agent.destroy(),
   };

@@ -2,7 +2,7 @@
  * Verified claims -> who the person is. Pure. Missing or malformed required claims are refusals, all of them at once;
  * `locale` and `zoneinfo` are dropped when they are not what they should be (contract section 4).
  */
-import { isJsonObject, type JsonObject, member } from '../kernel/json.ts';
+import { isJsonObject, type JsonObject, member, memberAt } from '../kernel/json.ts';
 import type { Refusal } from '../kernel/refusal.ts';
 import { ok, type Result, refuse } from '../kernel/result.ts';
 import { isEmail } from './email.ts';
@@ -61,8 +61,8 @@ export function readPerson(claims: JsonObject, rules: ClaimRules): Result<Person
   }
 
   const sub = take(readSub(member(claims, 'sub')));
-  const email = take(readEmail(at(claims, rules.claims.email), isOptional('email')));
-  const sentRoles = rolesAsSent(at(claims, rules.claims.roles), rules.roles_shape);
+  const email = take(readEmail(memberAt(claims, rules.claims.email), isOptional('email')));
+  const sentRoles = rolesAsSent(memberAt(claims, rules.claims.roles), rules.roles_shape);
   const roles = take(
     isOverage(claims, rules, sentRoles) ? refuse('roles_overage') : readRoles(sentRoles, isOptional('roles')),
   );
@@ -87,13 +87,6 @@ export function readPerson(claims: JsonObject, rules: ClaimRules): Result<Person
     zoneinfo,
   };
   return ok({ identity, roles, dropped });
-}
-
-/** Follows a path of names; only own members of objects count. */
-function at(claims: JsonObject, path: readonly string[]): unknown {
-  let value: unknown = claims;
-  for (const name of path) value = isJsonObject(value) ? member(value, name) : undefined;
-  return value;
 }
 
 /** `null` is not a value (Core 13.3). */

@@ -25,6 +25,13 @@ export function member(object: JsonObject, name: string): unknown {
   return Object.hasOwn(object, name) ? object[name] : undefined;
 }
 
+/** Follows a path of names; only own members of objects count. */
+export function memberAt(object: JsonObject, path: readonly string[]): unknown {
+  let value: unknown = object;
+  for (const name of path) value = isJsonObject(value) ? member(value, name) : undefined;
+  return value;
+}
+
 /** `text` must be valid JSON already: the walk looks at strings and brackets only. */
 function hasDoubledName(text: string): boolean {
   const open: (Set<string> | null)[] = []; // one entry per open bracket: the names of an object, null for an array

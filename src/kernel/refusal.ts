@@ -15,6 +15,7 @@ export const REASONS = {
   parameter_unexpected: 'response_invalid',
   mode_mismatch: 'response_invalid',
   issuer_parameter_mismatch: 'response_invalid',
+  issuer_parameter_missing: 'response_invalid',
   initiation_issuer_mismatch: 'response_invalid',
   idp_error: 'idp_refused',
   // the attempt
@@ -36,6 +37,9 @@ export const REASONS = {
   token_key_unknown: 'token_invalid',
   token_key_ambiguous: 'token_invalid',
   token_signature: 'token_invalid',
+  // the token endpoint's and UserInfo's answers (Core 3.1.3.3, 5.3.2)
+  token_response_malformed: 'token_invalid',
+  userinfo_subject_mismatch: 'token_invalid',
   // its claims (OpenID Connect Core 3.1.3.7, 3.2.2.11)
   issuer_mismatch: 'token_invalid',
   audience_malformed: 'token_invalid',

@@ -28,6 +28,8 @@ const STATE_MAX_CHARACTERS = 8_192;
 export type Attempt = {
   readonly id: string;
   readonly nonce: string;
+  /** RFC 7636: proves at the token endpoint that the browser that started it is the one that came back */
+  readonly codeVerifier: string;
   readonly startedAtMs: number;
   readonly returnPath: ReturnPath;
   /** automatic new starts that led here */
@@ -44,6 +46,7 @@ export type Start = Pick<Attempt, 'returnPath' | 'rounds' | 'previous' | 'renews
 export type Begun = {
   readonly state: string;
   readonly nonce: string;
+  readonly codeVerifier: string;
   /** to be set, anew or again, so that it lives as long as this attempt */
   readonly cookie: { readonly name: string; readonly value: string };
 };
@@ -89,7 +92,7 @@ export function createAttempts(sealer: Sealer, store: Store, clock: Clock): Atte
         ...(previous === undefined ? {} : { k: previous }),
         ...(renews ? { n: 1 } : {}),
       } satisfies z.input<typeof sealedSchema>);
-      return { state, nonce: nonceOf(cookie.value, id), cookie };
+      return { state, nonce: nonceOf(cookie.value, id), codeVerifier: verifierOf(cookie.value, id), cookie };
     },
 
     async open(place, cookieHeader, state) {
@@ -105,7 +108,11 @@ export function createAttempts(sealer: Sealer, store: Store, clock: Clock): Atte
       const binding = browserCookies(cookieHeader).find(({ value }) => digest(value) === b);
       if (binding === undefined) return { attempt: refuse('state_foreign_browser'), remains };
       const nonce = nonceOf(binding.value, i);
-      return { attempt: ok({ ...remains, id: i, nonce, previous: k, renews: n === 1, bindingDigest: b }), remains };
+      const codeVerifier = verifierOf(binding.value, i);
+      return {
+        attempt: ok({ ...remains, id: i, nonce, codeVerifier, previous: k, renews: n === 1, bindingDigest: b }),
+        remains,
+      };
     },
 
     async take({ tenant }, attempt) {
@@ -126,4 +133,8 @@ function newCookie(): { name: string; value: string } {
 
 function nonceOf(secret: string, attemptId: string): string {
   return keyedDigest(secret, `nonce ${attemptId}`);
+}
+
+function verifierOf(secret: string, attemptId: string): string {
+  return keyedDigest(secret, `code verifier ${attemptId}`);
 }

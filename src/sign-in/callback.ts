@@ -19,6 +19,7 @@ import type { BrowserSession } from '../sessions/koa-session.ts';
 import { createRecord } from '../sessions/record.ts';
 import type { PersonSessions } from '../sessions/sync.ts';
 import type { OidcPlace, Place } from '../tenants/registry.ts';
+import { urls } from '../tenants/tenant.ts';
 import type { Attempt, Attempts } from './attempt.ts';
 import { type Identified, identify } from './identify.ts';
 import { type Recover, roundsCookie } from './recover.ts';
@@ -57,7 +58,11 @@ export function createHandleCallback(dependencies: Dependencies): HandleCallback
     try {
       const taken = await attempts.take(place, attempt);
       if (!taken.ok) return await recover(ctx, place, taken.refusal, remains);
-      const verify = () => connection.finish(place.tenant.oidc, answer, attempt);
+      const verify = () =>
+        connection.finish(place.tenant.oidc, answer, {
+          ...attempt,
+          redirectUri: urls.callback(place.tenant, place.site),
+        });
       if (attempt.renews) return await renewal.finish(ctx, place, attempt, verify);
       const verified = await verify();
       if (!verified.ok) throw signInFailure(verified.refusal, place, attempt);

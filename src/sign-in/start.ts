@@ -50,6 +50,7 @@ export function createStartSignIn({ attempts, connection, sessions, audit }: Dep
         redirectUri: urls.callback(tenant, site),
         state: begun.state,
         nonce: begun.nonce,
+        codeVerifier: begun.codeVerifier,
         loginHint: options.loginHint,
         prompt: options.renewal !== undefined ? 'none' : options.switchAccount ? 'switch_account' : undefined,
         idTokenHint: options.renewal?.idTokenHint,

@@ -39,6 +39,15 @@ describe('a person in a browser', () => {
     expect(await page.textContent('ul.groups')).toBe('billing-admins');
   });
 
+  it('signs in by code, and neither code nor token is in the address bar or the history', async () => {
+    await signInAs('ada', '/initech/x');
+    expect(page.url()).toBe(`${house.gateway.url}/initech/x`);
+    expect(await page.textContent('h1')).toBe('Ada Admin');
+    expect(await page.textContent('ul.groups')).toBe('billing-admins');
+    await page.goBack();
+    expect(page.url()).not.toContain('code=');
+  });
+
   it('signs in by fragment, and the token is not in the address bar or the history', async () => {
     await signInAs('ada', '/globex/x');
     expect(page.url()).toBe(`${house.gateway.url}/globex/x`);

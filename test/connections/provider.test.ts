@@ -19,6 +19,7 @@ function providersOver(documents: Record<string, JsonObject>) {
       asked.push(url);
       return documents[url] ?? {};
     },
+    fetch: () => Promise.reject(new Error('nobody asks here')),
     close: async () => {},
   };
   return { asked, providers: createProviders(outbound, createStillClock(), () => {}) };

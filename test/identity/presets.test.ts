@@ -92,6 +92,8 @@ describe('a tenant’s file', () => {
       scope: ____,
       roles_shape: _____,
       preset: ______,
+      flow: _f,
+      response_mode: _m,
       ...rest
     } = oidcOf({ preset });
     expect(rest).toEqual(oidcRest());
@@ -104,6 +106,15 @@ describe('a tenant’s file', () => {
 });
 
 function oidcRest() {
-  const { claims: _, optional_claims: __, quirks: ___, scope: ____, roles_shape: _____, ...rest } = oidcOf({});
+  const {
+    claims: _,
+    optional_claims: __,
+    quirks: ___,
+    scope: ____,
+    roles_shape: _____,
+    flow: _f,
+    response_mode: _m,
+    ...rest
+  } = oidcOf({});
   return rest;
 }

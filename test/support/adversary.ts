@@ -20,6 +20,9 @@ export type Adversary = {
   discovery: Record<string, unknown>;
   keys: JWK[];
   signer: Signer;
+  /** further endpoints, by path: what each answers to what it is asked */
+  readonly endpoints: Map<string, (call: Call) => Promise<Answer> | Answer>;
+  readonly calls: Call[];
   /** answers every request instead of the documents, when set */
   misbehave: ((request: IncomingMessage, response: ServerResponse) => void) | undefined;
   /** a new key under a new id; the old one is gone */
@@ -28,6 +31,14 @@ export type Adversary = {
   readonly stop: () => Promise<void>;
   readonly start: () => Promise<void>;
 };
+
+/** What came to an endpoint. */
+export type Call = {
+  readonly path: string;
+  readonly form: URLSearchParams;
+  readonly authorization: string | undefined;
+};
+export type Answer = { readonly status?: number; readonly body: unknown };
 
 let made = 0;
 
@@ -70,6 +81,8 @@ export async function openAdversary(): Promise<Adversary> {
     keys: [signer.jwk],
     signer,
     misbehave: undefined,
+    endpoints: new Map(),
+    calls: [],
     async rotate(alg = 'RS256') {
       adversary.signer = await createSigner(alg);
       adversary.keys = [adversary.signer.jwk];
@@ -92,8 +105,26 @@ export async function openAdversary(): Promise<Adversary> {
       adversary.misbehave(request, response);
       return;
     }
+    const endpoint = adversary.endpoints.get(request.url ?? '');
+    if (endpoint !== undefined) return void serve(request, response, endpoint);
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify(isJwks ? { keys: adversary.keys } : adversary.discovery));
+  }
+
+  async function serve(
+    request: IncomingMessage,
+    response: ServerResponse,
+    endpoint: (call: Call) => Promise<Answer> | Answer,
+  ): Promise<void> {
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    const { url: path = '', headers } = request;
+    const call = { path, form: new URLSearchParams(body), authorization: headers.authorization };
+    adversary.calls.push(call);
+    const { status = 200, body: answered } = await endpoint(call);
+    const isText = typeof answered === 'string';
+    response.writeHead(status, { 'content-type': isText ? 'text/html' : 'application/json' });
+    response.end(isText ? answered : JSON.stringify(answered));
   }
 
   return adversary;

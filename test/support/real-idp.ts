@@ -16,7 +16,9 @@ export const PEOPLE: readonly Person[] = [
 
 export type RealHouse = { readonly gateway: TestGateway; readonly idp: Idp; readonly close: () => Promise<void> };
 
-/** Acme: form_post. Globex: fragment. Ben has no group at either. */
+const SECRET = 'a-secret-of-initech-only/+=';
+
+/** Acme: form_post. Globex: fragment. Initech: code. Ben has no group at any. */
 export async function openRealHouse(environment: Record<string, string> = {}): Promise<RealHouse> {
   const port = await freePort();
   const oidc = { issuer: `http://localhost:${port}`, allow_insecure: true };
@@ -24,12 +26,14 @@ export async function openRealHouse(environment: Record<string, string> = {}): P
   const tenants: TenantYaml[] = [
     { id: 'acme', slug: 'AcmeCorp', name: 'Acme Corporation', oidc: { ...oidc, client_id: 'gatehouse-acme' }, groups },
     { id: 'globex', oidc: { ...oidc, client_id: 'gatehouse-globex', response_mode: 'fragment' }, groups },
+    { id: 'initech', oidc: { ...oidc, client_id: 'gatehouse-initech', flow: 'code', client_secret: SECRET }, groups },
   ];
   const gateway = await openGateway({ tenants, environment });
   const idp = await openIdp({
     port,
     people: PEOPLE,
-    clients: ['acme', 'globex'].map((id) => ({
+    clients: ['acme', 'globex', 'initech'].map((id) => ({
+      ...(id === 'initech' ? { secret: SECRET } : {}),
       clientId: `gatehouse-${id}`,
       redirectUris: [`${gateway.url}/SSO/OIDC/${id}/Callback`],
       signOutUris: [`${gateway.url}/SSO/OIDC/${id}/SignOut`],

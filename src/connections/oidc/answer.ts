@@ -46,18 +46,27 @@ export function parseAnswer({ method, sent, beside, crossSite }: Sent): Result<A
   return ok({ mode: method === 'GET' ? 'query' : relayed ? 'fragment' : 'form_post', crossSite, parameters });
 }
 
-/** The ID token of an answer to an implicit request, or why there is none to look at. The attempt has been taken. */
-export function readIdToken(answer: Answer, config: OidcConfig): Result<string> {
+/** What each flow asks for: it alone may come (OAuth 2.0 Multiple Response Types 5). */
+const ASKED = { implicit: 'id_token', code: 'code' } as const;
+const GRANTS = ['id_token', 'code', 'access_token'] as const;
+
+/**
+ * The ID token or the code of an answer, or why there is none to look at. The attempt has been taken.
+ * @param issExpected whether the IdP says that it always names itself (RFC 9207 section 3)
+ */
+export function readGrant(answer: Answer, config: OidcConfig, issExpected: boolean): Result<string> {
   const { parameters } = answer;
-  const [error, token, iss] = [parameters.get('error'), parameters.get('id_token'), parameters.get('iss')];
+  const asked = ASKED[config.flow];
+  const [error, token, iss] = [parameters.get('error'), parameters.get(asked), parameters.get('iss')];
   // RFC 9207 section 2.4: simple string comparison, and error answers are not exempt
   if (iss !== undefined && iss !== config.issuer)
     return refuse('issuer_parameter_mismatch', { expected: config.issuer });
+  if (iss === undefined && issExpected) return refuse('issuer_parameter_missing', { expected: config.issuer });
   if (error !== undefined) return token === undefined ? refuseIdpError(parameters) : refuse('parameters_contradictory');
-  if (token === undefined) return refuse('parameters_missing', { name: 'id_token' });
+  if (token === undefined) return refuse('parameters_missing', { name: asked });
   // never asked for: an answer to somebody else's request
-  for (const name of ['code', 'access_token'])
-    if (parameters.has(name)) return refuse('parameter_unexpected', { name });
+  for (const name of GRANTS)
+    if (name !== asked && parameters.has(name)) return refuse('parameter_unexpected', { name });
   if (!isModeOf(answer, config.response_mode))
     return refuse('mode_mismatch', { expected: config.response_mode, received: answer.mode });
   return ok(token);

@@ -1,13 +1,17 @@
 /**
  * A tenant's OpenID Connect connection: begins a sign-in (the URL at the IdP) and finishes it (the answer -> verified
- * claims). Implicit flow: Core section 3.2.
+ * claims). Implicit flow: Core section 3.2. Code flow: section 3.1, always with PKCE (RFC 7636), pushed where the IdP offers it (RFC 9126).
  */
 import * as client from 'openid-client';
 import type { OidcConfig } from '../../config/tenant-file.ts';
 import type { Clock } from '../../kernel/clock.ts';
-import type { Result } from '../../kernel/result.ts';
-import type { VerifiedClaims } from '../verified-claims.ts';
-import { type Answer, readIdToken } from './answer.ts';
+import { member } from '../../kernel/json.ts';
+import { ok, type Result } from '../../kernel/result.ts';
+import type { Outbound } from '../outbound.ts';
+import { type VerifiedClaims, withClaims } from '../verified-claims.ts';
+import { type Answer, readGrant } from './answer.ts';
+import { configure, configureToAsk } from './client.ts';
+import { askUserInfo, isIncomplete, redeemCode, unavailable } from './code.ts';
 import { verifyIdToken } from './id-token.ts';
 import { type LogoutOrder, verifyLogoutToken } from './logout-token.ts';
 import type { ProviderMetadata, Providers } from './provider.ts';
@@ -16,6 +20,7 @@ export type BeginOptions = {
   readonly redirectUri: string;
   readonly state: string;
   readonly nonce: string;
+  readonly codeVerifier: string;
   /** of a third-party-initiated login only (Core section 4) */
   readonly loginHint: string | undefined;
   /** silently, or as somebody else: the two prompts that we ever ask for (Core 3.1.2.1) */
@@ -29,30 +34,82 @@ export type EndSessionOptions = {
   readonly state: string;
 };
 
+/** What the attempt knows that the answer must fit. */
+export type AttemptProof = {
+  readonly nonce: string;
+  readonly codeVerifier: string;
+  readonly redirectUri: string;
+  readonly startedAtMs: number;
+};
+
 export type OidcConnection = {
   /** The IdP's URL for this attempt. Throws `idp_unavailable`. */
   readonly begin: (config: OidcConfig, options: BeginOptions) => Promise<string>;
   /** Throws `idp_unavailable` where keys are needed and cannot be had. */
-  readonly finish: (
-    config: OidcConfig,
-    answer: Answer,
-    attempt: { readonly nonce: string; readonly startedAtMs: number },
-  ) => Promise<Result<VerifiedClaims>>;
+  readonly finish: (config: OidcConfig, answer: Answer, attempt: AttemptProof) => Promise<Result<VerifiedClaims>>;
   /** The IdP's order to end sessions. Throws `idp_unavailable` as above. */
   readonly verifyLogout: (config: OidcConfig, logoutToken: string) => Promise<Result<LogoutOrder>>;
   /** Where the IdP ends its own session; `undefined`: it has no such place, or cannot be reached. */
   readonly endSessionUrl: (config: OidcConfig, options: EndSessionOptions) => Promise<string | undefined>;
 };
 
-export function createOidcConnection(providers: Providers, clock: Clock): OidcConnection {
+export function createOidcConnection(
+  providers: Providers,
+  outbound: Pick<Outbound, 'fetch'>,
+  clock: Clock,
+): OidcConnection {
+  async function finishCode(
+    config: OidcConfig,
+    answer: Answer,
+    attempt: AttemptProof,
+  ): Promise<Result<VerifiedClaims>> {
+    const provider = providers.of(config);
+    const metadata = await provider.metadata();
+    const code = readGrant(answer, config, metadata.authorization_response_iss_parameter_supported);
+    if (!code.ok) return code;
+    const configuration = await configureToAsk(config, metadata, outbound, clock);
+    const tokens = await redeemCode(configuration, answer, code.value, attempt);
+    if (!tokens.ok) return tokens;
+    const verified = await verify(config, tokens.value.idToken, attempt);
+    const sub = verified.ok ? member(verified.value.claims, 'sub') : undefined;
+    if (!verified.ok || metadata.userinfo_endpoint === undefined || typeof sub !== 'string') return verified;
+    if (!isIncomplete(verified.value.claims, config)) return verified;
+    const more = await askUserInfo(configuration, tokens.value.accessToken, sub);
+    return more.ok ? ok(withClaims(verified.value, { ...more.value, ...verified.value.claims })) : more;
+  }
+
+  /** Throws `idp_unavailable`. */
+  async function beginCode(
+    config: OidcConfig,
+    metadata: ProviderMetadata,
+    parameters: Record<string, string>,
+    codeVerifier: string,
+  ): Promise<string> {
+    parameters.code_challenge = await client.calculatePKCECodeChallenge(codeVerifier);
+    parameters.code_challenge_method = 'S256';
+    if (metadata.pushed_authorization_request_endpoint === undefined)
+      return client.buildAuthorizationUrl(configure(config, metadata), parameters).href;
+    const configuration = await configureToAsk(config, metadata, outbound, clock);
+    return client.buildAuthorizationUrlWithPAR(configuration, parameters).then(
+      ({ href }) => href,
+      (error: unknown) => {
+        throw unavailable('idp pushed request', error);
+      },
+    );
+  }
+
+  function verify(config: OidcConfig, token: string, { nonce, startedAtMs }: AttemptProof) {
+    const expected = { config, nonce, attemptStartedAtMs: startedAtMs };
+    return verifyIdToken(token, expected, providers.of(config).keys, clock.nowMs());
+  }
+
   return {
     async begin(config, options) {
       const metadata = await providers.of(config).metadata();
-      const configuration = configure(config, metadata);
-      client.useIdTokenResponseType(configuration);
       const parameters: Record<string, string> = {
         redirect_uri: options.redirectUri,
-        response_mode: config.response_mode,
+        // what is the flow's default is not said (Multiple Response Types 2.1): some IdPs know no other
+        ...(config.flow === 'code' && config.response_mode === 'query' ? {} : { response_mode: config.response_mode }),
         scope: config.scope,
         state: options.state,
         nonce: options.nonce,
@@ -63,14 +120,16 @@ export function createOidcConnection(providers: Providers, clock: Clock): OidcCo
       if (options.idTokenHint !== undefined) parameters.id_token_hint = options.idTokenHint;
       if (options.prompt === 'none') parameters.prompt = 'none';
       if (options.prompt === 'switch_account') parameters.prompt = switchPrompt(metadata.prompt_values_supported);
+      if (config.flow === 'code') return beginCode(config, metadata, parameters, options.codeVerifier);
+      const configuration = configure(config, metadata);
+      client.useIdTokenResponseType(configuration);
       return client.buildAuthorizationUrl(configuration, parameters).href;
     },
 
     async finish(config, answer, attempt) {
-      const token = readIdToken(answer, config);
-      if (!token.ok) return token;
-      const expected = { config, nonce: attempt.nonce, attemptStartedAtMs: attempt.startedAtMs };
-      return verifyIdToken(token.value, expected, providers.of(config).keys, clock.nowMs());
+      if (config.flow === 'code') return finishCode(config, answer, attempt);
+      const token = readGrant(answer, config, false); // Core 3.2 says who sent it: the signed token does
+      return token.ok ? verify(config, token.value, attempt) : token;
     },
 
     verifyLogout: (config, logoutToken) =>
@@ -91,17 +150,6 @@ export function createOidcConnection(providers: Providers, clock: Clock): OidcCo
       return client.buildEndSessionUrl(configure(config, metadata), parameters).href;
     },
   };
-}
-
-function configure(config: OidcConfig, metadata: ProviderMetadata): client.Configuration {
-  const { issuer, authorization_endpoint, end_session_endpoint } = metadata;
-  const configuration = new client.Configuration(
-    { issuer, authorization_endpoint, ...(end_session_endpoint === undefined ? {} : { end_session_endpoint }) },
-    config.client_id,
-  );
-  // the endpoints were judged when the discovery document was read (provider.ts)
-  if (config.allow_insecure) client.allowInsecureRequests(configuration);
-  return configuration;
 }
 
 /** Core 3.1.2.1: `select_account` where it is known to work; every provider knows `login`. */

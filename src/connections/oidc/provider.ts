@@ -21,6 +21,12 @@ export type ProviderMetadata = {
   readonly authorization_endpoint: string;
   readonly jwks_uri: string;
   readonly end_session_endpoint: string | undefined;
+  readonly token_endpoint: string | undefined;
+  readonly userinfo_endpoint: string | undefined;
+  readonly pushed_authorization_request_endpoint: string | undefined;
+  readonly token_endpoint_auth_methods_supported: readonly string[] | undefined;
+  /** RFC 9207 section 3 */
+  readonly authorization_response_iss_parameter_supported: boolean;
   readonly prompt_values_supported: readonly string[] | undefined;
 };
 
@@ -98,13 +104,22 @@ function parseMetadata(document: JsonObject, config: OidcConfig): ProviderMetada
     if (value === undefined) throw new OutboundError(`has no usable ${name} in its discovery document`);
     return value;
   };
-  const prompts = member(document, 'prompt_values_supported');
+  const texts = (name: string): readonly string[] | undefined => {
+    const value = member(document, name);
+    return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : undefined;
+  };
   return {
     issuer: config.issuer,
     authorization_endpoint: required('authorization_endpoint'),
     jwks_uri: required('jwks_uri'),
     end_session_endpoint: endpoint('end_session_endpoint'),
-    prompt_values_supported: Array.isArray(prompts) ? prompts.filter((value) => typeof value === 'string') : undefined,
+    token_endpoint: endpoint('token_endpoint'),
+    userinfo_endpoint: endpoint('userinfo_endpoint'),
+    pushed_authorization_request_endpoint: endpoint('pushed_authorization_request_endpoint'),
+    token_endpoint_auth_methods_supported: texts('token_endpoint_auth_methods_supported'),
+    authorization_response_iss_parameter_supported:
+      member(document, 'authorization_response_iss_parameter_supported') === true,
+    prompt_values_supported: texts('prompt_values_supported'),
   };
 }
 

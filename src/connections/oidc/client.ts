@@ -1,0 +1,80 @@
+/**
+ * This gateway as a client of an IdP, in openid-client's words: what is known of both, how it proves itself, and how it gets there. The
+ * library builds requests and reads answers; which ID token counts is id-token.ts's to say.
+ */
+import { importJWK } from 'jose';
+import * as client from 'openid-client';
+import type { OidcConfig } from '../../config/tenant-file.ts';
+import type { Clock } from '../../kernel/clock.ts';
+import type { Outbound } from '../outbound.ts';
+import type { ProviderMetadata } from './provider.ts';
+
+const TIMEOUT_SECONDS = 5;
+
+/** For URLs only: nothing is asked. */
+export function configure(config: OidcConfig, metadata: ProviderMetadata): client.Configuration {
+  const { issuer, authorization_endpoint, end_session_endpoint } = metadata;
+  const known = { issuer, authorization_endpoint, ...(end_session_endpoint && { end_session_endpoint }) };
+  return loosen(config, new client.Configuration(known, config.client_id));
+}
+
+/** For asking: the token endpoint, UserInfo, pushed requests. */
+export async function configureToAsk(
+  config: OidcConfig,
+  metadata: ProviderMetadata,
+  outbound: Pick<Outbound, 'fetch'>,
+  clock: Clock,
+): Promise<client.Configuration> {
+  const { issuer, authorization_endpoint, jwks_uri, token_endpoint, userinfo_endpoint } = metadata;
+  const { pushed_authorization_request_endpoint } = metadata;
+  const configuration = new client.Configuration(
+    {
+      issuer,
+      authorization_endpoint,
+      jwks_uri,
+      ...(token_endpoint && { token_endpoint }),
+      ...(userinfo_endpoint && { userinfo_endpoint }),
+      ...(pushed_authorization_request_endpoint && { pushed_authorization_request_endpoint }),
+      id_token_signing_alg_values_supported: [...config.token_algs],
+    },
+    config.client_id,
+    {
+      [client.clockTolerance]: config.clock_tolerance,
+      // one clock for all: the one that the tests move too
+      [client.clockSkew]: Math.round((clock.nowMs() - Date.now()) / 1000),
+    },
+    await authenticate(config, metadata),
+  );
+  configuration.timeout = TIMEOUT_SECONDS;
+  configuration[client.customFetch] = (url, { method, headers, body }) =>
+    outbound.fetch(url, { method, headers: { ...headers }, body });
+  return loosen(config, configuration);
+}
+
+/**
+ * Core section 9. A secret by Basic, which every IdP must know, unless it says that it knows only the other; names and secret are
+ * form-encoded (RFC 6749 section 2.3.1), by the library. Without either the client is a public one, and PKCE is its proof.
+ */
+async function authenticate(config: OidcConfig, metadata: ProviderMetadata): Promise<client.ClientAuth> {
+  if (config.client_key !== undefined) {
+    const jwk = JSON.parse(config.client_key.reveal());
+    const key = await importJWK(jwk, jwk.alg ?? ALGORITHMS[jwk.kty]);
+    if (!(key instanceof CryptoKey)) throw new Error('a client key is asymmetric');
+    return client.PrivateKeyJwt(typeof jwk.kid === 'string' ? { key, kid: jwk.kid } : key);
+  }
+  if (config.client_secret === undefined) return client.None();
+  const methods = metadata.token_endpoint_auth_methods_supported ?? ['client_secret_basic'];
+  const secret = config.client_secret.reveal();
+  return methods.includes('client_secret_basic') || !methods.includes('client_secret_post')
+    ? client.ClientSecretBasic(secret)
+    : client.ClientSecretPost(secret);
+}
+
+/** For keys that do not say. */
+const ALGORITHMS: Readonly<Record<string, string>> = { RSA: 'RS256', EC: 'ES256', OKP: 'EdDSA' };
+
+/** The endpoints were judged when the discovery document was read (provider.ts). */
+function loosen(config: OidcConfig, configuration: client.Configuration): client.Configuration {
+  if (config.allow_insecure) client.allowInsecureRequests(configuration);
+  return configuration;
+}

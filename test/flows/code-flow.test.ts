@@ -1,0 +1,370 @@
+import { createHash } from 'node:crypto';
+import { createLocalJWKSet, exportJWK, generateKeyPair, jwtVerify } from 'jose';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Answer, Call, Claims } from '../support/adversary.ts';
+import {
+  ACME_CALLBACK,
+  type Asked,
+  askedOf,
+  type House,
+  openHouse,
+  sessionOf,
+  start,
+  validClaims,
+} from '../support/house.ts';
+import type { Reply, Visitor } from '../support/visitor.ts';
+
+/** The code flow against an IdP that answers as each test wants: Acme by code, Globex by the implicit flow beside it. */
+const SECRET = 's3cret+/:%& é';
+let house: House;
+let visitor: Visitor;
+
+async function open(oidc: Record<string, unknown> = {}, discovery: Record<string, unknown> = {}): Promise<void> {
+  house = await openHouse({ acmeOidc: { flow: 'code', client_secret: SECRET, ...oidc } });
+  Object.assign(house.acme.discovery, { token_endpoint: `${house.acme.issuer}/token`, ...discovery });
+  visitor = house.visitor();
+}
+beforeEach(() => open());
+afterEach(() => house.close());
+
+/** The token endpoint of this attempt. */
+function answerWith(asked: Asked, claims: Claims = {}, more: Record<string, unknown> = {}): void {
+  house.acme.endpoints.set('/token', async (): Promise<Answer> => {
+    const id_token = await house.acme.sign(validClaims(house.acme, asked, house.gateway.clock, claims));
+    return { body: { access_token: 'the-access-token', token_type: 'Bearer', expires_in: 60, id_token, ...more } };
+  });
+}
+
+const comeBack = (asked: Asked, more: Record<string, string> = {}): Promise<Reply> =>
+  visitor.post(ACME_CALLBACK, { code: 'the-code', state: asked.state, ...more });
+
+const tokenCalls = (): Call[] => house.acme.calls.filter(({ path }) => path === '/token');
+
+describe('a sign-in by code', () => {
+  it('asks with PKCE, state and nonce, redeems the code with them, and signs in', async () => {
+    const asked = await start(visitor, '/AcmeCorp/x');
+    const query = asked.url.searchParams;
+    expect(Object.fromEntries(query)).toMatchObject({
+      response_type: 'code',
+      response_mode: 'form_post',
+      client_id: 'gatehouse-acme',
+      code_challenge_method: 'S256',
+      redirect_uri: `${house.gateway.url}${ACME_CALLBACK}`,
+    });
+    expect(asked.nonce).toMatch(/^[\w-]{22,43}$/);
+    answerWith(asked);
+    const reply = await comeBack(asked);
+    expect(reply.status).toBe(303);
+    expect(reply.location).toBe(`${house.gateway.url}/AcmeCorp/x`);
+    expect(await sessionOf(visitor)).toMatchObject({
+      sub: 'ada',
+      connection: 'oidc',
+      groups: ['billing-admins', 'invoice-readers'],
+    });
+    const [call] = tokenCalls();
+    expect(Object.fromEntries(call?.form ?? [])).toMatchObject({
+      grant_type: 'authorization_code',
+      code: 'the-code',
+      redirect_uri: `${house.gateway.url}${ACME_CALLBACK}`,
+    });
+    const verifier = call?.form.get('code_verifier') ?? '';
+    expect(createHash('sha256').update(verifier).digest('base64url')).toBe(query.get('code_challenge'));
+    expect(verifier).toMatch(/^[\w-]{43}$/);
+    for (const secret of ['the-code', 'the-access-token', verifier, SECRET, asked.state, asked.nonce])
+      expect(house.gateway.logText()).not.toContain(secret);
+  });
+
+  it('two attempts have nothing in common', async () => {
+    const [one, other] = [await start(visitor), await start(visitor)];
+    for (const name of ['code_challenge', 'state', 'nonce'])
+      expect(one.url.searchParams.get(name)).not.toBe(other.url.searchParams.get(name));
+  });
+
+  it('redeems a code once, however often the answer comes at the same time', async () => {
+    const asked = await start(visitor);
+    answerWith(asked);
+    const cookies = new Map(visitor.cookies);
+    const replies = await Promise.all(
+      Array.from({ length: 10 }, async () => {
+        const tab = house.visitor();
+        for (const [name, value] of cookies) tab.cookies.set(name, value);
+        await tab.post(ACME_CALLBACK, { code: 'the-code', state: asked.state });
+        return sessionOf(tab);
+      }),
+    );
+    expect(replies.filter((session) => session !== undefined)).toHaveLength(1);
+    expect(tokenCalls()).toHaveLength(1);
+  });
+
+  it('is renewed silently by a round trip, since no refresh token is kept', async () => {
+    const asked = await start(visitor);
+    answerWith(asked);
+    await comeBack(asked);
+    house.gateway.clock.advance(15 * 60_000 + 1_000);
+    const again = askedOf(await visitor.go('/AcmeCorp'));
+    expect(again.url.searchParams.get('prompt')).toBe('none');
+    expect(again.url.searchParams.get('response_type')).toBe('code');
+    answerWith(again, { roles: ['invoice-readers'] });
+    await comeBack(again);
+    expect(await sessionOf(visitor)).toMatchObject({ groups: ['invoice-readers'] });
+  });
+});
+
+describe('the client proves itself', () => {
+  const proof = async (): Promise<Call> => {
+    const asked = await start(visitor);
+    answerWith(asked);
+    expect((await comeBack(asked)).status).toBe(303);
+    expect(await sessionOf(visitor)).toBeDefined();
+    const [call] = tokenCalls();
+    if (call === undefined) throw new Error('the token endpoint was not asked');
+    return call;
+  };
+
+  it('by Basic, with name and secret form-encoded (RFC 6749 section 2.3.1)', async () => {
+    const { authorization = '', form } = await proof();
+    const parts = Buffer.from(authorization.slice('Basic '.length), 'base64').toString().split(':');
+    const decoded = parts.map((part) => decodeURIComponent(part.replaceAll('+', ' ')));
+    expect(decoded).toEqual(['gatehouse-acme', SECRET]);
+    expect(parts[1]).toMatch(/^[\w.%+-]+$/);
+    expect(form.has('client_secret')).toBe(false);
+  });
+
+  it('by POST where the IdP knows only that', async () => {
+    house.acme.discovery.token_endpoint_auth_methods_supported = ['client_secret_post'];
+    const { authorization, form } = await proof();
+    expect(authorization).toBeUndefined();
+    expect(form.get('client_secret')).toBe(SECRET);
+  });
+
+  it('by a signed assertion with its own key', async () => {
+    await house.close();
+    const { privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true });
+    const jwk = { ...(await exportJWK(privateKey)), kid: 'key-1' };
+    await open({ client_secret: undefined, client_key: JSON.stringify(jwk) });
+    const { form, authorization } = await proof();
+    expect(authorization).toBeUndefined();
+    expect(form.get('client_assertion_type')).toBe('urn:ietf:params:oauth:client-assertion-type:jwt-bearer');
+    const keys = createLocalJWKSet({ keys: [{ ...(await exportJWK(publicKey)), kid: 'key-1', alg: 'ES256' }] });
+    const { payload } = await jwtVerify(form.get('client_assertion') ?? '', keys, { clockTolerance: 60 });
+    expect(payload).toMatchObject({ iss: 'gatehouse-acme', sub: 'gatehouse-acme' });
+    expect(payload.jti).toBeDefined();
+    expect(house.gateway.logText()).not.toContain(jwk.d);
+  });
+
+  it('by PKCE alone where it has no secret', async () => {
+    await house.close();
+    await open({ client_secret: undefined });
+    const { authorization, form } = await proof();
+    expect(authorization).toBeUndefined();
+    expect(form.get('client_id')).toBe('gatehouse-acme');
+    expect(form.get('code_verifier')).toBeTruthy();
+  });
+});
+
+describe('what the token endpoint says is checked as everywhere', () => {
+  it.each<[string, Claims, string]>([
+    ['another nonce', { nonce: 'other' }, 'token_invalid'],
+    ['another audience', { aud: 'somebody' }, 'token_invalid'],
+    ['another issuer', { iss: 'https://evil.example' }, 'token_invalid'],
+    ['an expired token', { exp: 1 }, 'token_invalid'],
+    ['an old token', { iat: 1_000 }, 'token_invalid'],
+    ['no e-mail', { email: undefined }, 'claims_invalid'],
+    ['no role that counts', { roles: ['chess'] }, 'no_groups'],
+  ])('%s', async (_what, claims, code) => {
+    const asked = await start(visitor);
+    answerWith(asked, claims);
+    expect((await visitor.send(ACME_CALLBACK, form(asked))).json()).toMatchObject({ error: code });
+    expect(await sessionOf(visitor)).toBeUndefined();
+  });
+
+  it('the signature too, though the token came by TLS', async () => {
+    const asked = await start(visitor);
+    answerWith(asked);
+    const { signer } = house.acme;
+    await house.acme.rotate();
+    house.acme.keys = [signer.jwk]; // what is published is not what signs
+    const reply = await visitor.send(ACME_CALLBACK, form(asked));
+    expect(reply.json()).toMatchObject({ error: 'token_invalid' });
+    expect(await sessionOf(visitor)).toBeUndefined();
+  });
+
+  it.each<[string, Answer, number, string]>([
+    ['a refusal of the code', { status: 400, body: { error: 'invalid_grant' } }, 403, 'idp_refused'],
+    ['a refusal of the client', { status: 401, body: { error: 'invalid_client' } }, 403, 'idp_refused'],
+    ['an outage', { status: 500, body: '<html>' }, 503, 'idp_unavailable'],
+    ['nonsense', { body: '<html>' }, 503, 'idp_unavailable'],
+    ['no ID token', { body: { access_token: 'x', token_type: 'Bearer' } }, 400, 'token_invalid'],
+    ['far too much', { body: { access_token: 'x'.repeat(2_000_000), token_type: 'Bearer' } }, 503, 'idp_unavailable'],
+  ])('%s', async (_what, answer, status, error) => {
+    const asked = await start(visitor);
+    house.acme.endpoints.set('/token', () => answer);
+    const reply = await visitor.send(ACME_CALLBACK, form(asked));
+    expect({ status: reply.status, ...reply.json() }).toMatchObject({ status, error });
+    expect(await sessionOf(visitor)).toBeUndefined();
+  });
+
+  const form = (asked: Asked) => ({
+    method: 'POST',
+    body: new URLSearchParams({ code: 'the-code', state: asked.state }),
+  });
+});
+
+describe('mix-up (RFC 9207, RFC 9700 section 4.4)', () => {
+  const refusals = (from: number) => house.gateway.log.slice(from).filter(({ event }) => event === 'sign_in.refused');
+
+  it.each<[string, Record<string, string>, string]>([
+    ['another issuer names itself', { iss: 'https://evil.example' }, 'issuer_parameter_mismatch'],
+    ['an ID token comes along', { id_token: 'a.b.c' }, 'parameter_unexpected'],
+    ['an access token comes along', { access_token: 'x' }, 'parameter_unexpected'],
+    ['an error comes along', { error: 'access_denied' }, 'parameters_contradictory'],
+  ])('%s: no code leaves the house', async (_what, more, reason) => {
+    const asked = await start(visitor);
+    answerWith(asked);
+    const from = house.gateway.log.length;
+    await comeBack(asked, more);
+    expect(refusals(from)).toMatchObject([{ reason }]);
+    expect(tokenCalls()).toEqual([]);
+  });
+
+  it('an IdP that always names itself must', async () => {
+    house.acme.discovery.authorization_response_iss_parameter_supported = true;
+    const asked = await start(visitor);
+    answerWith(asked);
+    const from = house.gateway.log.length;
+    await comeBack(asked);
+    expect(refusals(from)).toMatchObject([{ reason: 'issuer_parameter_missing' }]);
+    expect(tokenCalls()).toEqual([]);
+    const again = await start(visitor);
+    answerWith(again);
+    expect((await comeBack(again, { iss: house.acme.issuer })).status).toBe(303);
+    expect(await sessionOf(visitor)).toBeDefined();
+  });
+
+  it('an ID token instead of a code, and a code at a tenant that never asked for one', async () => {
+    const asked = await start(visitor);
+    const id_token = await house.acme.sign(validClaims(house.acme, asked, house.gateway.clock));
+    const from = house.gateway.log.length;
+    await visitor.post(ACME_CALLBACK, { id_token, state: asked.state });
+    expect(refusals(from)).toMatchObject([{ reason: 'parameters_missing' }]);
+    expect(await sessionOf(visitor)).toBeUndefined();
+    const globex = await start(visitor, '/globex');
+    const reply = await visitor.send('/SSO/OIDC/globex/Callback', {
+      method: 'POST',
+      body: new URLSearchParams({ code: 'x', state: globex.state, response_mode: 'fragment' }),
+    });
+    expect(reply.json()).toMatchObject({ error: 'response_invalid' });
+  });
+
+  it('an answer in another mode', async () => {
+    const asked = await start(visitor);
+    answerWith(asked);
+    const reply = await visitor.send(`${ACME_CALLBACK}?code=the-code&state=${asked.state}`);
+    expect(reply.json()).toMatchObject({ error: 'response_invalid' });
+    expect(tokenCalls()).toEqual([]);
+  });
+
+  it('another browser’s answer', async () => {
+    const asked = await start(visitor);
+    answerWith(asked);
+    visitor = house.visitor();
+    await comeBack(asked);
+    expect(tokenCalls()).toEqual([]);
+  });
+});
+
+describe('UserInfo', () => {
+  const withUserInfo = async (claims: Claims, answer: Answer): Promise<Reply> => {
+    house.acme.discovery.userinfo_endpoint = `${house.acme.issuer}/userinfo`;
+    house.acme.endpoints.set('/userinfo', () => answer);
+    const asked = await start(visitor);
+    answerWith(asked, claims);
+    return visitor.send(ACME_CALLBACK, {
+      method: 'POST',
+      body: new URLSearchParams({ code: 'c', state: asked.state }),
+    });
+  };
+  const userInfoCalls = (): Call[] => house.acme.calls.filter(({ path }) => path === '/userinfo');
+
+  it('says what the ID token does not, and nothing that it does', async () => {
+    const body = { sub: 'ada', email: 'info@acme.example', name: 'From UserInfo', roles: ['BillingAdmin'] };
+    await withUserInfo({ email: undefined, roles: undefined }, { body });
+    expect(await sessionOf(visitor)).toMatchObject({
+      email: 'info@acme.example',
+      name: 'Ada Admin',
+      groups: ['billing-admins'],
+    });
+    expect(userInfoCalls()).toMatchObject([{ authorization: 'Bearer the-access-token' }]);
+  });
+
+  it('is not asked where nothing is missing', async () => {
+    await withUserInfo({}, { body: { sub: 'ada', roles: ['BillingAdmin'] } });
+    expect(await sessionOf(visitor)).toBeDefined();
+    expect(userInfoCalls()).toEqual([]);
+  });
+
+  it.each<[string, Answer, string]>([
+    [
+      'of somebody else is not used',
+      { body: { sub: 'boss', email: 'b@x.example', roles: ['BillingAdmin'] } },
+      'token_invalid',
+    ],
+    ['without a sub is not used', { body: { email: 'b@x.example', roles: ['BillingAdmin'] } }, 'token_invalid'],
+    ['that cannot be had is an outage', { status: 500, body: '' }, 'idp_unavailable'],
+  ])('%s', async (_what, answer, error) => {
+    expect((await withUserInfo({ roles: undefined }, answer)).json()).toMatchObject({ error });
+    expect(await sessionOf(visitor)).toBeUndefined();
+  });
+});
+
+describe('pushed requests (RFC 9126)', () => {
+  it('are used where the IdP offers them: the browser carries a reference and nothing else', async () => {
+    house.acme.discovery.pushed_authorization_request_endpoint = `${house.acme.issuer}/par`;
+    house.acme.endpoints.set('/par', () => ({ status: 201, body: { request_uri: 'urn:x:1', expires_in: 60 } }));
+    const reply = await visitor.go('/AcmeCorp');
+    const url = new URL(reply.location);
+    expect(Object.fromEntries(url.searchParams)).toEqual({ client_id: 'gatehouse-acme', request_uri: 'urn:x:1' });
+    const [pushed] = house.acme.calls;
+    expect(pushed?.path).toBe('/par');
+    expect(pushed?.authorization).toMatch(/^Basic /);
+    const { state = '', nonce = '', code_challenge } = Object.fromEntries(pushed?.form ?? []);
+    expect(code_challenge).toMatch(/^[\w-]{43}$/);
+    const asked = { state, nonce, url: new URL(`${house.acme.issuer}/authorize?client_id=gatehouse-acme`) };
+    answerWith(asked);
+    await comeBack(asked);
+    expect(await sessionOf(visitor)).toBeDefined();
+  });
+
+  it('that are refused are an outage, and nothing is begun', async () => {
+    house.acme.discovery.pushed_authorization_request_endpoint = `${house.acme.issuer}/par`;
+    house.acme.endpoints.set('/par', () => ({ status: 400, body: { error: 'invalid_request' } }));
+    const reply = await visitor.go('/AcmeCorp');
+    expect(reply.status).toBe(503);
+    expect(reply.setCookies).toEqual([]);
+  });
+});
+
+describe('a tenant’s file', () => {
+  it('with a preset that answers by the query', async () => {
+    await house.close();
+    await open({ flow: undefined, preset: 'gitlab' });
+    const asked = await start(visitor);
+    expect(asked.url.searchParams.get('response_type')).toBe('code');
+    expect(asked.url.searchParams.has('response_mode')).toBe(false);
+    answerWith(asked, { roles: undefined, groups_direct: ['BillingAdmin'] });
+    const reply = await visitor.go(`${ACME_CALLBACK}?code=the-code&state=${asked.state}`);
+    expect(reply.location).toBe(`${house.gateway.url}/AcmeCorp`);
+    expect(await sessionOf(visitor)).toMatchObject({ groups: ['billing-admins'] });
+  });
+
+  it.each([
+    ['a secret and a key', { client_key: '{"kty":"EC","d":"x"}' }],
+    ['a key that is none', { client_secret: undefined, client_key: '{}' }],
+    ['a secret where nothing asks for one', { flow: 'implicit' }],
+  ])('with %s is wrong', async (_what, oidc) => {
+    const { acmeYaml } = await import('../support/house.ts');
+    await house.gateway.writeTenant(acmeYaml(house.acme, {}, { flow: 'code', client_secret: SECRET, ...oidc }));
+    const line = await house.gateway.waitFor('tenant.refused');
+    expect(JSON.stringify(line)).not.toContain(SECRET);
+  });
+});
