@@ -15,6 +15,7 @@ import { createHandlers, type Parts } from './handlers.ts';
 import { GatewayFailure } from './kernel/failure.ts';
 import { CLIENT_GONE, createAccessLog, createLogRequest, createUpgradeLog } from './ops/access-log.ts';
 import type { Health } from './ops/health.ts';
+import type { Metrics } from './ops/metrics.ts';
 import { ISSUELY_PATH } from './sign-in/link-forms.ts';
 import { hasOidc, isGatewaySegment, type OidcPlace, type Place } from './tenants/registry.ts';
 
@@ -26,6 +27,7 @@ export type App = {
   readonly upgrade: { readonly handle: HandleUpgrade; readonly isUpgrade: typeof isUpgrade };
   /** Ends what a drain cannot wait for. */
   readonly endStreams: () => void;
+  readonly openStreams: () => number;
   readonly close: () => Promise<void>;
 };
 
@@ -72,7 +74,7 @@ export function createApp(parts: Parts): App {
   addHealth(router, parts.health);
 
   const failed = new WeakMap<IncomingMessage, RequestState>();
-  const logRequest = createLogRequest(parts.log, audit);
+  const logRequest = createLogRequest(parts.log, audit, parts.metrics.request);
   app.use(createIntake(parts.trustedProxies, (request) => failed.get(request))); // first: the number by which everything else is found
   app.use(createAccessLog(logRequest)); // outside failures: it logs what the client got
   app.use(createFailures(ownHeaders)); // outside all that may refuse, so that no refusal loses its cookies
@@ -128,6 +130,7 @@ export function createApp(parts: Parts): App {
       isUpgrade,
     },
     endStreams: streams.closeAll,
+    openStreams: streams.count,
     close: proxy.close,
   };
 }
@@ -150,10 +153,15 @@ const notAllowed: Middleware = async (ctx, next) => {
 };
 
 /** The private listener: what only operators should see. */
-export function createOpsApp(health: Health): Koa {
+export function createOpsApp(health: Health, metrics: Metrics): Koa {
   const app = new Koa();
   const router = new Router();
   addHealth(router, health);
+  router.get('/metrics', async (ctx) => {
+    ctx.set('Cache-Control', 'no-store');
+    ctx.type = metrics.contentType;
+    ctx.body = await metrics.text();
+  });
   app.use(router.routes());
   app.use(router.allowedMethods());
   return app;

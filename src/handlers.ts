@@ -19,6 +19,7 @@ import type { Audit } from './kernel/events.ts';
 import type { Sealer } from './kernel/seal.ts';
 import type { Health } from './ops/health.ts';
 import type { Log } from './ops/log.ts';
+import type { Metrics } from './ops/metrics.ts';
 import { createAccounts } from './sessions/accounts.ts';
 import { createHints } from './sessions/hint.ts';
 import { createKnownGroups } from './sessions/known-groups.ts';
@@ -57,6 +58,7 @@ export type Parts = {
   readonly assertions: Assertions;
   readonly health: Health;
   readonly log: Log;
+  readonly metrics: Metrics;
   readonly audit: Audit;
   readonly clock: Clock;
 };

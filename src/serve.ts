@@ -21,6 +21,7 @@ import { createSealer } from './kernel/seal.ts';
 import { createHealth } from './ops/health.ts';
 import { openListener } from './ops/listener.ts';
 import { createAudit, createLog, type Logger } from './ops/log.ts';
+import { createMetrics } from './ops/metrics.ts';
 import { createMemoryStore } from './storage/memory.ts';
 import { createRedisStore } from './storage/redis.ts';
 import type { Store } from './storage/store.ts';
@@ -29,6 +30,21 @@ import { sitesOf, urls } from './tenants/tenant.ts';
 
 /** A request that takes longer than this after SIGTERM is cut off; orchestrators kill after 30 s. */
 const DRAIN_LIMIT_MS = 25_000;
+
+/** What a request may wait for; listening and scanning are not. */
+const STORE_OPERATIONS = [
+  'get',
+  'set',
+  'add',
+  'swap',
+  'replaceIf',
+  'take',
+  'remainingMs',
+  'addMember',
+  'members',
+  'removeMember',
+  'announce',
+] as const;
 
 export type Gateway = {
   readonly url: string;
@@ -56,10 +72,11 @@ export class ConfigurationError extends Error {
 export async function serve({ settings, environment, clock = systemClock, logTo }: ServeOptions): Promise<Gateway> {
   const log = createLog(settings.logLevel, logTo);
   const { logger } = log;
-  const audit = createAudit(logger);
+  const metrics = createMetrics();
+  const audit = metrics.counting(createAudit(logger));
   const { value: gateway, problems } = await readGatewayFile(settings.configDir, environment);
   if (gateway === undefined) throw new ConfigurationError(problems);
-  const store = openStore(settings, clock, logger);
+  const store = metrics.timing('store', openStore(settings, clock, logger), STORE_OPERATIONS);
   const registry = createRegistry(settings.publicUrl);
   const folder = createTenantFolder({
     configDir: settings.configDir,
@@ -70,7 +87,7 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
   const apply = (): Promise<void> => applyTenants(folder, registry, settings.publicUrl, audit);
   const cannotLook = createComplaint((reason) => logger.error({ event: 'tenants.unreadable', reason }, 'tenants'));
   await apply().catch(cannotLook); // there may be a folder later
-  const outbound = createOutbound(gateway.outbound.allow);
+  const outbound = metrics.timing('idp', createOutbound(gateway.outbound.allow), ['getJson', 'fetch']);
   const health = createHealth(store, clock);
   const app = createApp({
     publicUrl: settings.publicUrl,
@@ -86,11 +103,14 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     assertions: await createAssertions(settings.cookieKeys, settings.publicUrl, clock),
     health,
     log,
+    metrics,
     audit,
     clock,
   });
-  const ops = await openListener(createOpsApp(health).callback(), settings.opsHost, settings.opsPort);
+  const ops = await openListener(createOpsApp(health, metrics).callback(), settings.opsHost, settings.opsPort);
   const listener = await openListener(app.handle, settings.host, settings.port, app.upgrade);
+  metrics.gauge('tenants', 'Tenants in force.', () => registry.tenants().length);
+  metrics.gauge('streams', 'Open WebSockets and event streams.', app.openStreams);
   const watch = watchFolder(join(settings.configDir, 'tenants'), apply, cannotLook);
   logger.info(
     { event: 'listening', public_url: settings.publicUrl.origin, listener: listener.url, ops: ops.url },

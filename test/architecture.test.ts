@@ -38,6 +38,7 @@ const DOORS: Readonly<Record<string, RegExp>> = {
   pino: /^(ops\/log\.ts|serve\.ts)$/,
   '@koa/router': /^app\.ts$/,
   commander: /^cli\//,
+  'prom-client': /^ops\/metrics\.ts$/,
   koa: /^(app\.ts|handlers\.ts|edge\/|ops\/access-log\.ts|sessions\/koa-session\.ts)/,
 };
 

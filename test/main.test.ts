@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openAdversary } from './support/adversary.ts';
 import { freePort } from './support/gateway.ts';
 import { run } from './support/process.ts';
 
@@ -135,6 +136,44 @@ describe('gatehouse', () => {
     expect(JSON.parse(schema.output()).properties).toHaveProperty('oidc');
   });
 
+  it('tenants: says of each whether it is well, and what to register', async () => {
+    const idp = await openAdversary();
+    const dir = await mkdtemp(join(tmpdir(), 'gatehouse-tenants-'));
+    await mkdir(join(dir, 'tenants'));
+    const file = (name: string, text: string) => writeFile(join(dir, 'tenants', `${name}.yaml`), text);
+    const oidc = (issuer: string): string => `oidc: { issuer: "${issuer}", client_id: x, allow_insecure: true }\n`;
+    await file('acme', `id: acme\nslug: AcmeCorp\n${oidc(idp.issuer)}`);
+    await file('links', 'id: links\nlinks: [{ dialect: frill, key: a-key-of-sixteen-bytes }]\n');
+    const tenants = async (...more: string[]) => {
+      const started = run(['src/cli/gatehouse.ts', 'tenants', ...more], {
+        CONFIG_DIR: dir,
+        PUBLIC_URL: 'https://login.example.com',
+      });
+      return { code: await started.exited, output: started.output() };
+    };
+    const good = await tenants('--json');
+    expect(good.code).toBe(0);
+    expect(JSON.parse(good.output)).toMatchObject([
+      {
+        tenant: 'acme',
+        tenant_urls: ['https://login.example.com/AcmeCorp'],
+        redirect_uris: ['https://login.example.com/SSO/OIDC/acme/Callback'],
+        provider: 'ok',
+        provider_keys: 1,
+      },
+      { tenant: 'links', links: ['frill'] },
+    ]);
+    await file('down', `id: down\n${oidc('http://127.0.0.1:1')}`);
+    await file('wrong', 'id: wrong\nnonsense: 1\n');
+    const bad = await tenants();
+    expect(bad.code).toBe(1);
+    expect(bad.output).toMatch(/down: enabled\n[\s\S]*provider +idp/);
+    expect(bad.output).toMatch(/wrong: its file is wrong\n[\s\S]*nonsense/);
+    expect((await tenants('--offline')).output).toContain('not asked');
+    await rm(dir, { recursive: true });
+    await idp.stop();
+  });
+
   it('explain: says what claims would give, or every refusal, and the code says which', async () => {
     const explain = async (claims: string, ...more: string[]) => {
       const started = run(['src/cli/gatehouse.ts', 'explain', 'acme', ...more], {}, claims);
@@ -166,6 +205,7 @@ describe('gatehouse', () => {
     [['schema', '--help']],
     [['serve', '--help']],
     [['explain', '--help']],
+    [['tenants', '--help']],
     [['users', '--help']],
     [['users', 'remove', '--help']],
     [['link', '--help']],

@@ -7,6 +7,7 @@ import { explain } from './explain.ts';
 import { type LinkOptions, makeLink } from './link.ts';
 import { runSchema } from './schema.ts';
 import { endSessions, listSessions } from './sessions.ts';
+import { listTenants } from './tenants.ts';
 import { listUsers, removeUsers } from './users.ts';
 
 const say = (text: string): void => void process.stdout.write(text);
@@ -33,6 +34,17 @@ program
   .description("print the JSON Schema of a tenant's file, for editors")
   .option('--json', 'print JSON (it always does)')
   .action(() => runSchema(say));
+
+program
+  .command('tenants')
+  .description(
+    'the state of each tenant: its file, its provider, and what to register there; exit code 1 when something is wrong',
+  )
+  .option('--offline', 'ask no provider')
+  .option('--json', 'print JSON')
+  .action(async (options: { offline?: boolean; json?: boolean }) => {
+    process.exitCode = await listTenants(options, process.env, say);
+  });
 
 const sessions = program.command('sessions').description('who is signed in; needs REDIS_URL');
 

@@ -13,6 +13,7 @@ export type Streams = {
   readonly watch: (tenant: Tenant, session: Session | undefined, close: () => void) => () => void;
   /** For the end of the process: clients come back, to another replica. */
   readonly closeAll: () => void;
+  readonly count: () => number;
 };
 
 type Watched = { readonly tenant: Tenant; readonly idDigest: string; readonly closers: Set<() => void> };
@@ -57,6 +58,11 @@ export function createStreams(sessions: Sessions): Streams {
         entry.closers.delete(close);
         if (entry.closers.size === 0) watched.delete(key);
       };
+    },
+    count() {
+      let open = nobodys.size;
+      for (const { closers } of watched.values()) open += closers.size;
+      return open;
     },
     closeAll() {
       clearTimeout(timer);

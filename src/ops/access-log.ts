@@ -8,6 +8,7 @@ import type { RequestState } from '../edge/request.ts';
 import type { Audit } from '../kernel/events.ts';
 import type { GatewayFailure } from '../kernel/failure.ts';
 import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
 
 const PATH_MAX_CHARACTERS = 512;
 
@@ -22,8 +23,10 @@ export type LogRequest = (
   startedAt: number,
 ) => void;
 
-export function createLogRequest({ logger, requests }: Log, audit: Audit): LogRequest {
+export function createLogRequest({ logger, requests }: Log, audit: Audit, count: Metrics['request']): LogRequest {
   return ({ requestId, client, place, failure, shownPath }, { method, path }, status, startedAt) => {
+    const took = performance.now() - startedAt;
+    count(status, took / 1000);
     if (failure === undefined && !logger.isLevelEnabled('info')) return; // the line costs more than many a request
     const who = { tenant: place?.tenant.id, request_id: requestId, client };
     if (failure?.options.event !== undefined) audit(failure.options.event, { ...who, ...describe(failure) });
@@ -34,7 +37,7 @@ export function createLogRequest({ logger, requests }: Log, audit: Audit): LogRe
       method,
       path: shownPath ?? shown(path),
       status,
-      ms: Math.round((performance.now() - startedAt) * 10) / 10,
+      ms: Math.round(took * 10) / 10,
     };
     if (failure === undefined) requests.info(line, 'request');
     else logger.info({ ...line, ...describe(failure) }, 'request');

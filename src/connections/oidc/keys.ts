@@ -30,6 +30,8 @@ export type KeySource = {
   readonly select: (header: { kid: string | undefined; alg: string }) => Promise<Result<SigningKey>>;
   /** Asks the IdP again, if the rate allows. @returns whether what `select` answers may have changed */
   readonly refetch: (purpose: Purpose) => Promise<boolean>;
+  /** How many usable ones there are: for operators. */
+  readonly count: () => Promise<number>;
 };
 
 export function createKeySource(document: KeptDocument<readonly SigningKey[]>, clock: Clock): KeySource {
@@ -39,6 +41,7 @@ export function createKeySource(document: KeptDocument<readonly SigningKey[]>, c
   };
 
   return {
+    count: async () => (await document.get()).length,
     async select({ kid, alg }) {
       const fitting = (await document.get()).filter((key) => key.fits(alg) && (kid === undefined || key.kid === kid));
       const [key, ...others] = fitting;
