@@ -3,6 +3,7 @@
  * shipped `config/`.
  * The gateway speaks from 127.0.0.1 and the provider from localhost: two sites to a browser, as in real life.
  */
+import cluster from 'node:cluster';
 import { parseSettings } from '../src/config/settings.ts';
 import { createTenantFolder } from '../src/config/tenant-folder.ts';
 import { main } from '../src/main.ts';
@@ -37,6 +38,7 @@ const PEOPLE: readonly Person[] = [
 
 async function startDemo(): Promise<void> {
   const settings = parseSettings(process.env);
+  if (cluster.isWorker) return; // the primary has them
   if ('problems' in settings || process.env.CONFIG_DIR) return; // somebody else's tenants have their own providers
   const { configDir, production, publicUrl } = settings;
   const folder = createTenantFolder({

@@ -153,7 +153,7 @@ const notAllowed: Middleware = async (ctx, next) => {
 };
 
 /** The private listener: what only operators should see. */
-export function createOpsApp(health: Health, metrics: Metrics): Koa {
+export function createOpsApp(health: Health, metrics: Pick<Metrics, 'text' | 'contentType'>): Koa {
   const app = new Koa();
   const router = new Router();
   addHealth(router, health);

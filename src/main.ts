@@ -2,8 +2,10 @@
  * The process: settings from the environment, the gateway, signals. Exit codes: 78 for a wrong configuration (EX_CONFIG),
  * 0 after SIGTERM or SIGINT was obeyed, 1 for anything else.
  */
+import cluster from 'node:cluster';
 import { parseSettings } from './config/settings.ts';
-import { ConfigurationError, type Gateway, serve } from './serve.ts';
+import { ConfigurationError, serve } from './serve.ts';
+import { DRAIN, startWorkers, WorkerFailed } from './workers.ts';
 
 const EXIT_CONFIGURATION = 78;
 
@@ -17,28 +19,45 @@ export async function main(): Promise<void> {
       EXIT_CONFIGURATION,
     );
   try {
-    obeySignals(await serve({ settings, environment: process.env }));
+    if (settings.workers > 1 && cluster.isPrimary) {
+      const workers = await startWorkers(settings, process.env);
+      return obey(workers.drain, workers.end);
+    }
+    const gateway = await serve({ settings, environment: process.env });
+    obey(gateway.drain, () => {});
   } catch (error) {
+    if (error instanceof WorkerFailed) process.exit(error.code);
     if (error instanceof ConfigurationError) return stop(error.message, EXIT_CONFIGURATION);
     stop(`Gatehouse could not start: ${error instanceof Error ? error.message : String(error)}`, 1);
   }
 }
 
-/** The first signal drains, a second one ends at once. */
-function obeySignals(gateway: Gateway): void {
-  let asked = false;
-  const obey = (): void => {
-    if (asked) process.exit(1);
-    asked = true;
-    gateway.drain().then(
+/** The first signal drains, a second one ends at once. A worker's primary says it by a message, or by being gone. */
+function obey(drain: () => Promise<void>, end: () => void): void {
+  let leaving = false;
+  const leave = (): void => {
+    if (leaving) return;
+    leaving = true;
+    drain().then(
       () => process.exit(0),
       () => process.exit(1),
     );
   };
-  process.on('SIGTERM', obey);
-  process.on('SIGINT', obey);
-  process.on('SIGHUP', obey);
-  process.on('SIGQUIT', obey);
+  let asked = false;
+  const obeySignal = (): void => {
+    if (asked) {
+      end();
+      process.exit(1);
+    }
+    asked = true;
+    leave();
+  };
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const) process.on(signal, obeySignal);
+  if (!cluster.isWorker) return;
+  process.on('message', (message) => {
+    if (message === DRAIN) leave();
+  });
+  process.on('disconnect', leave);
 }
 
 function stop(message: string, code: number): never {

@@ -2,6 +2,7 @@
  * Builds every part, wires them, listens. The only place that knows them all. What tests replace (clock, environment, log)
  * comes in as arguments.
  */
+import cluster from 'node:cluster';
 import { join } from 'node:path';
 import type { DestinationStream } from 'pino';
 import { createApp, createOpsApp } from './app.ts';
@@ -48,6 +49,7 @@ const STORE_OPERATIONS = [
 
 export type Gateway = {
   readonly url: string;
+  /** empty where the primary of several workers has it */
   readonly opsUrl: string;
   /** Finishes what runs, then lets everything go. */
   readonly drain: () => Promise<void>;
@@ -107,32 +109,39 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     audit,
     clock,
   });
-  const ops = await openListener(createOpsApp(health, metrics).callback(), settings.opsHost, settings.opsPort);
+  const opsApp = createOpsApp(health, metrics).callback();
+  const ops = cluster.isWorker ? undefined : await openListener(opsApp, settings.opsHost, settings.opsPort);
   const listener = await openListener(app.handle, settings.host, settings.port, app.upgrade);
   metrics.gauge('tenants', 'Tenants in force.', () => registry.tenants().length);
   metrics.gauge('streams', 'Open WebSockets and event streams.', app.openStreams);
   const watch = watchFolder(join(settings.configDir, 'tenants'), apply, cannotLook);
   logger.info(
-    { event: 'listening', public_url: settings.publicUrl.origin, listener: listener.url, ops: ops.url },
+    {
+      event: 'listening',
+      public_url: settings.publicUrl.origin,
+      listener: listener.url,
+      ops: ops?.url,
+      pid: process.pid,
+    },
     'listening',
   );
 
   return {
     url: listener.url,
-    opsUrl: ops.url,
+    opsUrl: ops?.url ?? '',
     async drain() {
       health.drain();
       await watch.close();
       app.endStreams();
       await listener.drain(DRAIN_LIMIT_MS);
-      await ops.drain(1_000);
+      await ops?.drain(1_000);
       await Promise.all([app.close(), outbound.close(), store.close()]);
       logger.info({ event: 'drained' }, 'drained');
     },
   };
 }
 
-function openStore(settings: Settings, clock: Clock, logger: Logger): Store {
+export function openStore(settings: Settings, clock: Clock, logger: Logger): Store {
   if (settings.redisUrl === undefined) {
     logger.warn(
       { event: 'store.embedded' },

@@ -21,6 +21,7 @@ const ROOMS: readonly (readonly string[])[] = [
   ['handlers.ts'],
   ['app.ts'],
   ['serve.ts'],
+  ['workers.ts'],
   ['main.ts'],
   ['cli'],
 ];

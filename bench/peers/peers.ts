@@ -17,6 +17,7 @@ import { compare, type Figure, type Target, table } from '../wrk.ts';
 import { apache, nginx, type Server, serve } from './servers.ts';
 
 const NAMES = [
+  'gateway2',
   'koa',
   'http',
   'upstream',
@@ -63,6 +64,12 @@ export async function benchPeers(): Promise<string[]> {
         url: at('gateway', '/AcmeCorp/page'),
         headers: { cookie: cookies },
         cpu: cpu('gateway'),
+      },
+      {
+        name: '/SSO/Auth, 2 workers',
+        url: at('gateway2', '/SSO/Auth'),
+        headers: { cookie: await signInAtGateway(ports.gateway2, idp), 'x-forwarded-uri': '/AcmeCorp/page' },
+        cpu: cpu('gateway2'),
       },
       ...apaches.flatMap((name, i): Target[] => {
         const headers = { cookie: apacheCookies[i] ?? '' };
@@ -125,7 +132,10 @@ async function startAll(
     CONFIG_DIR: dir,
     TRUSTED_PROXIES: '127.0.0.1',
   };
-  servers.set('gateway', serve(process.execPath, [join(ROOT, 'src/main.ts')], environment));
+  const main = join(ROOT, 'src/main.ts');
+  servers.set('gateway', serve(process.execPath, [main], environment));
+  const two = { ...environment, PORT: String(ports.gateway2), OPS_PORT: String(await freePort()), WORKERS: '2' };
+  servers.set('gateway2', serve(process.execPath, [main], two));
   if (existsSync('/usr/sbin/nginx')) {
     servers.set('nginx', await nginx(dir, ports.nginx, ports.gateway));
     servers.set('nginxBare', await nginx(dir, ports.nginxBare, ports.http));

@@ -3,6 +3,7 @@
  * variable and never its value. Nothing else in the gateway reads `process.env`.
  */
 import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { Secret } from '../kernel/secret.ts';
 import { isLoopbackHost, type NetworkList, parseNetworks } from './networks.ts';
@@ -22,6 +23,8 @@ export type Settings = {
   /** at least one; the first signs and seals, all verify and open */
   readonly cookieKeys: readonly Secret[];
   readonly trustedProxies: NetworkList;
+  /** processes that share the port */
+  readonly workers: number;
   readonly logLevel: string;
   readonly production: boolean;
 };
@@ -94,7 +97,11 @@ const schema = z.object({
   REDIS_URL: redisUrl.optional(),
   COOKIE_KEYS: cookieKeys.optional(),
   TRUSTED_PROXIES: trustedProxies.default({ has: () => false }),
-  WORKERS: z.literal('1', 'only 1 is supported by this version').default('1'),
+  WORKERS: z
+    .string()
+    .regex(/^(?:auto|[1-9]\d?)$/, 'must be a number from 1 to 99, or auto')
+    .default('1')
+    .transform((text) => (text === 'auto' ? availableParallelism() : Number(text))),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'must be a pino level')
     .default('info'),
@@ -114,6 +121,8 @@ export function parseSettings(environment: Environment): Settings | { problems: 
     problems.push({ variable: 'COOKIE_KEYS', message: 'is required in production' });
   if (given.PORT !== '0' && parsed.data?.PORT === parsed.data?.OPS_PORT && parsed.success)
     problems.push({ variable: 'OPS_PORT', message: 'must not be PORT' });
+  if (parsed.success && given.WORKERS !== undefined && given.WORKERS !== '1' && given.REDIS_URL === undefined)
+    problems.push({ variable: 'WORKERS', message: 'needs REDIS_URL: the embedded store is of one process' });
   if (!parsed.success || problems.length > 0) return { problems };
   const values = parsed.data;
   return {
@@ -126,6 +135,7 @@ export function parseSettings(environment: Environment): Settings | { problems: 
     redisUrl: values.REDIS_URL,
     cookieKeys: values.COOKIE_KEYS ?? [new Secret(randomBytes(COOKIE_KEY_MIN_BYTES).toString('base64url'))],
     trustedProxies: values.TRUSTED_PROXIES,
+    workers: values.WORKERS,
     logLevel: values.LOG_LEVEL,
     production,
   };

@@ -3,7 +3,8 @@
  * outcomes are our own words, and past a number of tenants the rest is counted together. Children are bound once, so that counting a
  * request costs next to nothing.
  */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import cluster from 'node:cluster';
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Audit, EventFields, EventName } from '../kernel/events.ts';
 
 /** Each is one time series for each outcome; operators of more look into the log. */
@@ -26,6 +27,10 @@ export type Metrics = {
 
 export function createMetrics(): Metrics {
   const registry = new Registry();
+  if (cluster.isWorker) {
+    AggregatorRegistry.setRegistries(registry);
+    new AggregatorRegistry(); // it listens to the primary, who asks for the numbers of all
+  }
   collectDefaultMetrics({ register: registry });
   const requests = createRequestMetrics(registry);
   const events = createEventMetrics(registry);
@@ -50,6 +55,7 @@ export function createMetrics(): Metrics {
       new Gauge({
         name: `gatehouse_${name}`,
         help,
+        aggregator: name === 'tenants' ? 'max' : 'sum', // every worker serves all tenants
         registers: [registry],
         collect() {
           this.set(count());
@@ -59,6 +65,12 @@ export function createMetrics(): Metrics {
     text: () => registry.metrics(),
     contentType: registry.contentType,
   };
+}
+
+/** Those of all workers together. */
+export function createWorkersMetrics(): Pick<Metrics, 'text' | 'contentType'> {
+  const registry = new AggregatorRegistry();
+  return { text: () => registry.clusterMetrics(), contentType: registry.contentType };
 }
 
 function histogram(registry: Registry, name: string, help: string, buckets: readonly number[]): Histogram<'outcome'> {
