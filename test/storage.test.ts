@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { GatewayFailure } from '../src/kernel/failure.ts';
 import { Secret } from '../src/kernel/secret.ts';
@@ -6,6 +7,7 @@ import { createMemoryStore } from '../src/storage/memory.ts';
 import { createRedisStore } from '../src/storage/redis.ts';
 import type { Store } from '../src/storage/store.ts';
 import { describeStore } from './contracts/store.ts';
+import { openCutProxy } from './support/cut-proxy.ts';
 import { createStillClock } from './support/fake-clock.ts';
 import { openRedis, type RedisServer } from './support/redis.ts';
 
@@ -54,6 +56,44 @@ describe('a store that fails', () => {
     await server.start();
     await ready(redis);
     expect(await redis.get('gatehouse:{t}:kept')).toBeUndefined();
+  });
+
+  it('hears again when the network forgot the connection that only listens, and says that it heard nothing meanwhile', async () => {
+    const line = await openCutProxy(server.port);
+    const far = createRedisStore(new Secret(line.url), () => {});
+    await ready(far);
+    const heard: (string | undefined)[] = [];
+    const hears = far.listen((key) => heard.push(key));
+    await expect.poll(hears, { timeout: 5_000 }).toBe(true);
+    line.blackHole();
+    heard.length = 0;
+    const isHeard = async (): Promise<boolean> => {
+      await redis.announce('gatehouse:{t}:again');
+      return heard.includes('gatehouse:{t}:again');
+    };
+    await expect.poll(isHeard, { timeout: 15_000, interval: 100 }).toBe(true);
+    expect(heard[0]).toBeUndefined();
+    await far.close();
+    await line.close();
+  });
+
+  it('keeps nothing where it may not tell others', async () => {
+    const { host, port } = new URL(server.url);
+    const admin = new Redis(server.url);
+    await admin.acl('SETUSER', 'mute', 'on', '>secret', '~*', '&*', '+@all', '-publish');
+    const complaints: string[] = [];
+    const mute = createRedisStore(
+      new Secret(`redis://mute:secret@${host.replace(/:\d+$/, '')}:${port}`),
+      ({ message }) => complaints.push(message),
+    );
+    await ready(mute);
+    const hears = mute.listen(() => {});
+    await expect.poll(hears, { timeout: 5_000 }).toBe(true);
+    await expect(mute.announce('x')).rejects.toThrow(GatewayFailure);
+    expect(hears()).toBe(false);
+    expect(complaints.join()).toContain('NOPERM');
+    await mute.close();
+    admin.disconnect();
   });
 
   it('refuses rather than forgets anybody: the embedded store is full', async () => {

@@ -60,13 +60,14 @@ describe('two workers', () => {
     expect(metrics).toContain('gatehouse_tenants 2');
     const slow = request(`${url}${ACME_CALLBACK}`, {
       method: 'POST',
-      headers: { 'content-type': 'application/x-www-form-urlencoded', 'content-length': 9 },
+      headers: { 'content-type': 'application/x-www-form-urlencoded', 'content-length': 9, expect: '100-continue' },
     });
     const answered = new Promise<number>((resolve, reject) => {
       slow.on('response', (response) => resolve(response.statusCode ?? 0)).on('error', reject);
     });
+    const begun = new Promise((resolve) => slow.on('continue', resolve));
     slow.write('error=');
-    await expect.poll(async () => (await fetch(`${ops}/readyz`)).status).toBe(200);
+    await begun; // a worker has it
     started.child.kill('SIGTERM');
     await expect.poll(async () => (await fetch(`${ops}/readyz`).catch(() => undefined))?.status).toBe(503);
     slow.end('abc');

@@ -136,20 +136,4 @@ describe('while the line to Redis is cut', () => {
       )
       .toBe(200);
   });
-
-  it('a forgotten connection that only listens is noticed too: ends arrive at once again', async () => {
-    replicas.two.line.blackHole();
-    await expect.poll(async () => (await elsewhere.send('/readyz')).status, { timeout: 10_000 }).toBe(200);
-    const { nowMs } = replicas.two.house.gateway.clock;
-    const until = nowMs() + 4_000; // it says that it listens each second, and waits a quarter for the answer
-    await expect.poll(() => nowMs() > until, { timeout: 8_000 }).toBe(true);
-    for (let i = 0; i < 5; i++) {
-      const person = replicas.one.house.visitor();
-      await signIn(replicas.one.house, person, { claims: { sub: `heard-${i}` } });
-      const there = replicas.at(replicas.two, person);
-      await expect.poll(() => sessionOf(there), { timeout: 5_000 }).toBeDefined();
-      await person.post('/SSO/OIDC/acme/SignOut', {}, { 'sec-fetch-site': 'same-origin' });
-      expect(await sessionOf(there)).toBeUndefined();
-    }
-  });
 });

@@ -30,7 +30,9 @@ export async function openCutProxy(port: number): Promise<CutProxy> {
     }
     client.on('data', (chunk) => holes.has(client) || upstream.write(chunk));
     upstream.on('data', (chunk) => {
-      if (!holes.has(client)) setTimeout(() => client.write(chunk), delayMs);
+      if (holes.has(client)) return;
+      if (delayMs === 0) client.write(chunk);
+      else setTimeout(() => client.write(chunk), delayMs);
     });
     client.on('close', () => upstream.destroy());
     upstream.on('close', () => client.destroy());
