@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { DIALECTS, type DialectName, type LinkConfig } from '../config/links.ts';
 import type { Environment } from '../config/settings.ts';
+import { parseReturnPath } from '../sign-in/return-path.ts';
 import { sitesOf } from '../tenants/tenant.ts';
 import { EXIT, type Print, readSettings, readTenant } from './desk.ts';
 
@@ -33,7 +34,9 @@ export async function makeLink(options: LinkOptions, environment: Environment, p
   if (config === undefined) return say(print, `${tenant.id} has no such connection.`, EXIT.failed);
   const token = await signFor(config, options);
   const [site] = sitesOf(tenant, settings.publicUrl);
-  const url = site === undefined ? '' : urlOf(config, `${site.origin}`, site.prefix, token, options.returnTo);
+  if (site === undefined) return EXIT.failed;
+  const returnTo = options.returnTo === undefined ? undefined : parseReturnPath(options.returnTo, { tenant, site });
+  const url = urlOf(config, site.origin, site.prefix, token, returnTo);
   return say(print, options.json ? JSON.stringify({ url, expires_in: LIVES_SECONDS }) : url, EXIT.done);
 }
 
@@ -78,8 +81,14 @@ function urlOf(config: LinkConfig, origin: string, prefix: string, token: string
     case 'chargely':
       return `${origin}${prefix}/sso/jwt/login?${config.public_key === undefined ? '' : `public_key=${encodeURIComponent(config.public_key)}&`}token=${token}${back}`;
     case 'frill':
-      return `${origin}${returnTo ?? prefix}?ssoToken=${token}`;
+      return withToken(`${origin}${returnTo ?? prefix}`, token);
     case 'issuely':
       return `${origin}/api/auth/sso?token=${token}${back}`;
   }
+}
+
+function withToken(address: string, token: string): string {
+  const url = new URL(address);
+  url.searchParams.set('ssoToken', token);
+  return url.href;
 }

@@ -2,10 +2,11 @@
  * `gatehouse tenants`: the state of each tenant: its file, whether its provider can be reached and has keys, and what has to be registered
  * there. It asks the providers as the gateway would; it changes nothing.
  */
+import { join } from 'node:path';
 import { readGatewayFile } from '../config/gateway-file.ts';
 import { formatProblem } from '../config/problem.ts';
 import type { Environment, Settings } from '../config/settings.ts';
-import { createTenantFolder } from '../config/tenant-folder.ts';
+import { createTenantFolder, type TenantChange } from '../config/tenant-folder.ts';
 import { createProviders, type Providers } from '../connections/oidc/provider.ts';
 import { createOutbound } from '../connections/outbound.ts';
 import { systemClock } from '../kernel/clock.ts';
@@ -51,7 +52,11 @@ export async function listTenants(options: Options, environment: Environment, pr
 async function rowsOf(settings: Settings, environment: Environment, providers: Providers | undefined): Promise<Row[]> {
   const { configDir, production, publicUrl } = settings;
   const folder = createTenantFolder({ configDir, environment, production, publicHost: publicUrl.hostname });
-  const changes = await folder.scan().catch(() => []);
+  const changes = await folder.scan().catch((error: unknown): TenantChange[] => {
+    const message = `cannot be read (${error instanceof Error && 'code' in error ? error.code : 'unknown error'})`;
+    const problem = { file: join(configDir, 'tenants'), line: 1, key: '', message };
+    return [{ kind: 'refused', id: '(all)', problems: [problem], kept: false }];
+  });
   const wrong = changes.flatMap((change): Row[] =>
     change.kind === 'refused' ? [{ tenant: change.id, problems: change.problems.map(formatProblem) }] : [],
   );
@@ -78,15 +83,19 @@ async function rowOf(
       : {
           redirect_uris: sites.map((site) => urls.callback(tenant, site)),
           logout_uris: sites.map((site) => urls.signOut(tenant, site)),
-          ...(providers === undefined ? { provider: 'not asked' } : await lookAt(providers.of(oidc))),
+          ...(providers === undefined ? { provider: 'not asked' } : await lookAt(providers.of(oidc), oidc.flow)),
         }),
     links: tenant.links.map(({ dialect }) => dialect),
   };
 }
 
-async function lookAt(provider: ReturnType<Providers['of']>): Promise<Pick<Row, 'provider' | 'provider_keys'>> {
+async function lookAt(
+  provider: ReturnType<Providers['of']>,
+  flow: 'implicit' | 'code',
+): Promise<Pick<Row, 'provider' | 'provider_keys'>> {
   try {
-    await provider.metadata();
+    const { token_endpoint } = await provider.metadata();
+    if (flow === 'code' && token_endpoint === undefined) return { provider: 'idp has no usable token_endpoint' };
     return { provider: 'ok', provider_keys: await provider.keys.count() };
   } catch (error) {
     if (!(error instanceof GatewayFailure)) throw error;

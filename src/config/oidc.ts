@@ -2,8 +2,9 @@
  * The shape of a tenant's `oidc`: its OpenID Connect connection (contract section 2). What the file does not say, the preset says; what
  * neither says has a default.
  */
+import { createPrivateKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
-import { type JsonObject, parseJsonObject } from '../kernel/json.ts';
+import { parseJsonObject } from '../kernel/json.ts';
 import { Secret } from '../kernel/secret.ts';
 import { PRESET_NAMES, PRESETS } from './presets.ts';
 
@@ -47,9 +48,14 @@ const privateJwk = z
   .refine((text) => readJwk(text) !== undefined, 'must be a private key as a JWK, in JSON')
   .transform((text) => new Secret(text));
 
-function readJwk(text: string): JsonObject | undefined {
+function readJwk(text: string): KeyObject | undefined {
   const jwk = parseJsonObject(Buffer.from(text));
-  return jwk !== undefined && typeof jwk.kty === 'string' && typeof jwk.d === 'string' ? jwk : undefined;
+  if (jwk === undefined) return undefined;
+  try {
+    return createPrivateKey({ key: { ...jwk }, format: 'jwk' });
+  } catch {
+    return undefined; // not whole, not private, or symmetric
+  }
 }
 
 const given = z
@@ -94,10 +100,12 @@ const given = z
 
 export const oidc = given.transform((file) => {
   const preset = file.preset === undefined ? undefined : PRESETS[file.preset];
+  // a mode that suits one flow may be forbidden in the other (Multiple Response Types 3)
+  const isPresetsFlow = file.flow === undefined || file.flow === preset?.settings?.flow;
   const { roles, email } = { ...preset?.claims, ...said(file.claims ?? {}) };
   return {
     flow: preset?.settings?.flow ?? ('implicit' as const),
-    response_mode: preset?.settings?.response_mode ?? ('form_post' as const),
+    response_mode: (isPresetsFlow && preset?.settings?.response_mode) || ('form_post' as const),
     scope: preset?.settings?.scope ?? 'openid profile email',
     token_algs: ['RS256' as const],
     clock_tolerance: 30,

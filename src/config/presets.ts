@@ -59,8 +59,9 @@ export const PRESETS: Readonly<Record<PresetName, Preset>> = {
     source: 'MS-OIDCE; dexidp/dex#2639 (one role is a string), panva/jose#73 (times as text)',
   },
   google: {
-    optionalClaims: ['roles'],
-    source: 'Google OpenID Connect reference: there are no roles, use `default_groups`',
+    claims: { roles: ['hd'] },
+    source:
+      'Google OpenID Connect reference: there are no roles; `hd`, the Workspace domain, must be checked in the token',
   },
   ping: {
     claims: { roles: ['groups'] },
@@ -83,6 +84,7 @@ export const PRESETS: Readonly<Record<PresetName, Preset>> = {
   },
   gitlab: {
     claims: { roles: ['groups_direct'] },
+    optionalClaims: ['roles'], // left out when empty: then there are none
     settings: { flow: 'code', response_mode: 'query' },
     source: 'GitLab as OpenID Connect provider: groups_direct in the ID token',
   },

@@ -14,6 +14,10 @@ const TIMEOUT_MS = 5_000; // for the whole exchange; people wait for it
 const CONNECT_TIMEOUT_MS = 3_000;
 const BODY_MAX_BYTES = 1024 * 1024; // discovery and key documents of real providers stay below 100 KB
 
+/** For each IdP. Discovery and keys are cached, so few are plenty; codes are redeemed one by one. */
+const CONNECTIONS_FOR_DOCUMENTS = 8;
+const CONNECTIONS_FOR_EXCHANGES = 256;
+
 export type Outbound = {
   /** GETs a JSON object. Throws an `OutboundError` for anything but 200 with one. */
   readonly getJson: (url: string, headers?: Readonly<Record<string, string>>) => Promise<JsonObject>;
@@ -81,14 +85,18 @@ export function mayConnect(hostname: string, address: string, allowed: NetworkLi
 }
 
 export function createOutbound(allowed: NetworkList): Outbound {
-  const agent = new Agent({
-    connect: { lookup: filteredLookup(allowed), timeout: CONNECT_TIMEOUT_MS },
-    headersTimeout: TIMEOUT_MS,
-    bodyTimeout: TIMEOUT_MS,
-    maxResponseSize: BODY_MAX_BYTES,
-    connections: 8, // for each IdP: answers are cached, so this is plenty
-    keepAliveTimeout: 10_000,
-  });
+  const open = (connections: number): Agent =>
+    new Agent({
+      connect: { lookup: filteredLookup(allowed), timeout: CONNECT_TIMEOUT_MS },
+      headersTimeout: TIMEOUT_MS,
+      bodyTimeout: TIMEOUT_MS,
+      maxResponseSize: BODY_MAX_BYTES,
+      connections,
+      keepAliveTimeout: 10_000,
+    });
+  // what is kept for all must not wait behind what each sign-in asks for itself
+  const documents = open(CONNECTIONS_FOR_DOCUMENTS);
+  const exchanges = open(CONNECTIONS_FOR_EXCHANGES);
 
   return {
     async getJson(url, headers = {}) {
@@ -97,7 +105,7 @@ export function createOutbound(allowed: NetworkList): Outbound {
       try {
         // `request` follows no redirect and unpacks nothing: a small packed answer cannot become a large one
         const response = await request(url, {
-          dispatcher: agent,
+          dispatcher: documents,
           headers: { accept: 'application/json', 'accept-encoding': 'identity', 'user-agent': 'gatehouse', ...headers },
           signal: AbortSignal.timeout(TIMEOUT_MS),
         });
@@ -116,7 +124,7 @@ export function createOutbound(allowed: NetworkList): Outbound {
       refuseLiteral(url, allowed);
       try {
         const response = await request(url, {
-          dispatcher: agent,
+          dispatcher: exchanges,
           method: method === 'POST' ? 'POST' : 'GET',
           headers: { ...headers, 'accept-encoding': 'identity', 'user-agent': 'gatehouse' },
           body: body === undefined || body === null ? null : String(body),
@@ -133,7 +141,9 @@ export function createOutbound(allowed: NetworkList): Outbound {
         throw new OutboundError(describe(error), { cause: error });
       }
     },
-    close: () => agent.destroy(),
+    async close() {
+      await Promise.all([documents.destroy(), exchanges.destroy()]);
+    },
   };
 }
 

@@ -24,6 +24,7 @@ export const REASONS = {
   state_foreign_browser: 'attempt_invalid',
   attempt_expired: 'attempt_invalid',
   attempt_used: 'attempt_invalid',
+  attempt_outdated: 'attempt_invalid',
   sign_in_loop: 'attempt_invalid',
   // the ID token's form and signature (RFC 7515, RFC 8725)
   token_too_large: 'token_invalid',

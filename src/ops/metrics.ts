@@ -128,7 +128,7 @@ function timed<T extends object>(parts: T, names: readonly (keyof T)[], duration
       const answer: unknown = Reflect.apply(part, parts, args);
       if (answer instanceof Promise)
         answer.then(
-          () => done(good),
+          (value: unknown) => done(value instanceof Response && value.status >= 500 ? bad : good),
           () => done(bad),
         );
       return answer;

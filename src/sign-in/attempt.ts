@@ -15,6 +15,7 @@ import type { Sealer } from '../kernel/seal.ts';
 import { keys } from '../storage/keys.ts';
 import type { Store } from '../storage/store.ts';
 import type { Place } from '../tenants/registry.ts';
+import type { Tenant } from '../tenants/tenant.ts';
 import { parseReturnPath, type ReturnPath } from './return-path.ts';
 
 export const ATTEMPT_LIFETIME_MS = 10 * 60_000;
@@ -75,6 +76,7 @@ const sealedSchema = z.object({
   r: z.number(), // rounds
   k: z.string().optional(), // digest of the previous session
   n: z.literal(1).optional(), // renews it
+  c: z.string().optional(), // digest of the connection that it was started with
 });
 
 export function createAttempts(sealer: Sealer, store: Store, clock: Clock): Attempts {
@@ -91,6 +93,7 @@ export function createAttempts(sealer: Sealer, store: Store, clock: Clock): Atte
         r: rounds,
         ...(previous === undefined ? {} : { k: previous }),
         ...(renews ? { n: 1 } : {}),
+        c: connectionDigest(tenant),
       } satisfies z.input<typeof sealedSchema>);
       return { state, nonce: nonceOf(cookie.value, id), codeVerifier: verifierOf(cookie.value, id), cookie };
     },
@@ -99,9 +102,12 @@ export function createAttempts(sealer: Sealer, store: Store, clock: Clock): Atte
       const opened = state.length > STATE_MAX_CHARACTERS ? undefined : await sealer.open(state);
       const parsed = sealedSchema.safeParse(opened);
       if (!parsed.success) return { attempt: refuse('state_unknown'), remains: undefined };
-      const { t, i, s, b, p, r, k, n } = parsed.data;
+      const { t, i, s, b, p, r, k, n, c } = parsed.data;
       if (t !== place.tenant.id) return { attempt: refuse('state_foreign_tenant'), remains: undefined };
       const remains: Remains = { returnPath: parseReturnPath(p, place), rounds: r, startedAtMs: s };
+      // RFC 9700 section 4.4.2: the tenant's file may have changed meanwhile, and what one IdP gave is not the other's
+      if (c !== undefined && c !== connectionDigest(place.tenant))
+        return { attempt: refuse('attempt_outdated'), remains };
       const age = clock.nowMs() - s;
       if (age >= ATTEMPT_LIFETIME_MS)
         return { attempt: refuse('attempt_expired', { seconds: Math.round(age / 1000) }), remains };
@@ -137,4 +143,8 @@ function nonceOf(secret: string, attemptId: string): string {
 
 function verifierOf(secret: string, attemptId: string): string {
   return keyedDigest(secret, `code verifier ${attemptId}`);
+}
+
+function connectionDigest({ oidc }: Pick<Tenant, 'oidc'>): string {
+  return digest(JSON.stringify([oidc?.issuer, oidc?.client_id, oidc?.flow])).slice(0, 16);
 }

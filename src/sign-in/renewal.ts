@@ -29,7 +29,14 @@ import type { ReturnPath } from './return-path.ts';
 import { type StartSignIn, signInFailure } from './start.ts';
 
 /** Errors by which an IdP says that it cannot, not that it will not (Core 3.1.2.6, RFC 6749 section 4.1.2.1). */
-const UNABLE = new Set<unknown>(['server_error', 'temporarily_unavailable']);
+const UNABLE = new Set<unknown>([
+  'server_error',
+  'temporarily_unavailable',
+  // of us, not of the person: a secret that has expired must not sign everybody out
+  'invalid_client',
+  'unauthorized_client',
+  'unauthorized',
+]);
 
 export type Renewal = {
   readonly isDue: (tenant: Tenant, record: SessionRecord) => boolean;
@@ -150,7 +157,7 @@ export function createRenewal(dependencies: Dependencies): Renewal {
         await startSignIn(ctx, place, { returnPath, renewal: { idDigest, idTokenHint } });
         return true;
       } catch (error) {
-        if (!(error instanceof GatewayFailure) || error.code !== 'idp_unavailable') throw error;
+        if (!(error instanceof GatewayFailure) || !/^idp_/.test(error.code)) throw error;
         await unanswered(ctx, place, idDigest, error.options.reason ?? error.code);
         if (tenant.session.on_renewal_failure === 'end') throw error;
         return false;

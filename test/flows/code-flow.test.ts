@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { createLocalJWKSet, exportJWK, generateKeyPair, jwtVerify } from 'jose';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Answer, Call, Claims } from '../support/adversary.ts';
@@ -16,6 +16,9 @@ import type { Reply, Visitor } from '../support/visitor.ts';
 
 /** The code flow against an IdP that answers as each test wants: Acme by code, Globex by the implicit flow beside it. */
 const SECRET = 's3cret+/:%& é';
+const PAIR = generateKeyPairSync('ec', { namedCurve: 'P-384' });
+const KEY = JSON.stringify(PAIR.privateKey.export({ format: 'jwk' }));
+const PUBLIC_KEY = JSON.stringify(PAIR.publicKey.export({ format: 'jwk' }));
 let house: House;
 let visitor: Visitor;
 
@@ -152,6 +155,17 @@ describe('the client proves itself', () => {
     expect(house.gateway.logText()).not.toContain(jwk.d);
   });
 
+  it('by a key that does not say which algorithm it is for: its curve does', async () => {
+    await house.close();
+    await open({ client_secret: undefined, client_key: KEY });
+    const { form } = await proof();
+    const { payload } = await jwtVerify(form.get('client_assertion') ?? '', PAIR.publicKey, {
+      algorithms: ['ES384'],
+      clockTolerance: 60,
+    });
+    expect(payload.sub).toBe('gatehouse-acme');
+  });
+
   it('by PKCE alone where it has no secret', async () => {
     await house.close();
     await open({ client_secret: undefined });
@@ -193,6 +207,8 @@ describe('what the token endpoint says is checked as everywhere', () => {
     ['a refusal of the code', { status: 400, body: { error: 'invalid_grant' } }, 403, 'idp_refused'],
     ['a refusal of the client', { status: 401, body: { error: 'invalid_client' } }, 403, 'idp_refused'],
     ['an outage', { status: 500, body: '<html>' }, 503, 'idp_unavailable'],
+    ['too many questions', { status: 429, body: { error: 'too_many_requests' } }, 503, 'idp_unavailable'],
+    ['not now', { status: 400, body: { error: 'temporarily_unavailable' } }, 503, 'idp_unavailable'],
     ['nonsense', { body: '<html>' }, 503, 'idp_unavailable'],
     ['no ID token', { body: { access_token: 'x', token_type: 'Bearer' } }, 400, 'token_invalid'],
     ['far too much', { body: { access_token: 'x'.repeat(2_000_000), token_type: 'Bearer' } }, 503, 'idp_unavailable'],
@@ -273,6 +289,60 @@ describe('mix-up (RFC 9207, RFC 9700 section 4.4)', () => {
   });
 });
 
+describe('an IdP that cannot, or will not know us', () => {
+  it.each<[string, Answer]>([
+    ['too many questions', { status: 429, body: { error: 'slow_down' } }],
+    ['a secret that has expired', { status: 401, body: { error: 'invalid_client' } }],
+  ])('%s at a renewal signs nobody out', async (_what, answer) => {
+    const asked = await start(visitor);
+    answerWith(asked);
+    await comeBack(asked);
+    house.gateway.clock.advance(15 * 60_000 + 1_000);
+    const again = askedOf(await visitor.go('/AcmeCorp'));
+    house.acme.endpoints.set('/token', () => answer);
+    await comeBack(again);
+    expect(await sessionOf(visitor)).toMatchObject({ sub: 'ada' });
+  });
+
+  it('many people come back at once: none waits for another', async () => {
+    const asked = await Promise.all(
+      Array.from({ length: 60 }, async () => {
+        const person = house.visitor();
+        return { person, asked: await start(person) };
+      }),
+    );
+    house.acme.endpoints.set('/token', async ({ form }) => {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      const mine = asked.find(({ asked: one }) => one.state === form.get('code'));
+      const id_token = await house.acme.sign(
+        validClaims(house.acme, mine?.asked ?? (await start(visitor)), house.gateway.clock),
+      );
+      return { body: { access_token: 'x', token_type: 'Bearer', id_token } };
+    });
+    const replies = await Promise.all(
+      asked.map(({ person, asked: { state } }) => person.post(ACME_CALLBACK, { code: state, state })),
+    );
+    expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([303]));
+  });
+
+  it('without a token endpoint nobody is sent there', async () => {
+    house.acme.discovery.token_endpoint = undefined;
+    expect((await visitor.go('/AcmeCorp')).status).toBe(503);
+  });
+
+  it('a tenant’s file that moves to another IdP: what the one gave does not reach the other', async () => {
+    const asked = await start(visitor);
+    const { acmeYaml } = await import('../support/house.ts');
+    house.globex.discovery.token_endpoint = `${house.globex.issuer}/token`;
+    await house.gateway.writeTenant(acmeYaml(house.globex, {}, { flow: 'code', client_secret: SECRET }));
+    await house.gateway.waitFor('tenant.changed');
+    const reply = await comeBack(asked);
+    expect(reply.status).toBe(303); // a new start, at the other
+    expect(reply.location).toContain(house.globex.issuer);
+    expect(house.globex.calls).toEqual([]);
+  });
+});
+
 describe('UserInfo', () => {
   const withUserInfo = async (claims: Claims, answer: Answer): Promise<Reply> => {
     house.acme.discovery.userinfo_endpoint = `${house.acme.issuer}/userinfo`;
@@ -295,6 +365,23 @@ describe('UserInfo', () => {
       groups: ['billing-admins'],
     });
     expect(userInfoCalls()).toMatchObject([{ authorization: 'Bearer the-access-token' }]);
+  });
+
+  it('fills what is null, and what is nested, and says nothing of the protocol', async () => {
+    await house.close();
+    await open({ claims: { roles: ['resource_access', 'gatehouse', 'roles'] } });
+    const there = { account: { roles: ['manage-account'] } };
+    const body = {
+      sub: 'ada',
+      sid: 'of-userinfo',
+      email: 'i@x.example',
+      resource_access: { gatehouse: { roles: ['BillingAdmin'] } },
+    };
+    await withUserInfo({ email: null, roles: undefined, resource_access: there }, { body });
+    expect(await sessionOf(visitor)).toMatchObject({ email: 'i@x.example', groups: ['billing-admins'] });
+    const iss = encodeURIComponent(house.acme.issuer);
+    await house.visitor().go(`/SSO/OIDC/acme/SignOut?iss=${iss}&sid=of-userinfo`);
+    expect(await sessionOf(visitor)).toBeDefined();
   });
 
   it('is not asked where nothing is missing', async () => {
@@ -335,11 +422,16 @@ describe('pushed requests (RFC 9126)', () => {
     expect(await sessionOf(visitor)).toBeDefined();
   });
 
-  it('that are refused are an outage, and nothing is begun', async () => {
+  it('that are refused are told as that, and nothing is begun', async () => {
     house.acme.discovery.pushed_authorization_request_endpoint = `${house.acme.issuer}/par`;
     house.acme.endpoints.set('/par', () => ({ status: 400, body: { error: 'invalid_request' } }));
     const reply = await visitor.go('/AcmeCorp');
-    expect(reply.status).toBe(503);
+    expect(reply.status).toBe(403);
+    expect(house.gateway.log.find(({ event }) => event === 'sign_in.refused')).toMatchObject({
+      error: 'idp_refused',
+      idp_error: 'invalid_request',
+      where: 'pushed request endpoint',
+    });
     expect(reply.setCookies).toEqual([]);
   });
 });
@@ -358,8 +450,11 @@ describe('a tenant’s file', () => {
   });
 
   it.each([
-    ['a secret and a key', { client_key: '{"kty":"EC","d":"x"}' }],
+    ['a secret and a key', { client_key: KEY }],
     ['a key that is none', { client_secret: undefined, client_key: '{}' }],
+    ['half a key', { client_secret: undefined, client_key: '{"kty":"EC","d":"x"}' }],
+    ['a public key', { client_secret: undefined, client_key: PUBLIC_KEY }],
+    ['a symmetric key', { client_secret: undefined, client_key: '{"kty":"oct","k":"AAAA","d":"x"}' }],
     ['a secret where nothing asks for one', { flow: 'implicit' }],
   ])('with %s is wrong', async (_what, oidc) => {
     const { acmeYaml } = await import('../support/house.ts');

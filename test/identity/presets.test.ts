@@ -33,13 +33,14 @@ describe('a preset knows where the roles are', () => {
     ['keycloak', { realm_access: { roles: ['a', 'b'] }, roles: ['no'] }, ['a', 'b']],
     ['adfs', { roles: 'one' }, ['one']],
     ['adfs', { roles: ['one', 'two'] }, ['one', 'two']],
-    ['google', {}, []],
+    ['google', { hd: 'acme.example' }, ['acme.example']],
     ['ping', { groups: 'one' }, ['one']],
     ['zitadel', { [ZITADEL]: { admin: { 1: 'a.example' }, user: { 2: 'b.example' } } }, ['admin', 'user']],
     ['zitadel', { [ZITADEL]: [{ admin: { 1: 'a.example' } }, { user: {} }] }, ['admin', 'user']],
     ['authentik', { groups: ['authentik Admins'] }, ['authentik Admins']],
     ['cognito', { 'cognito:groups': ['a'] }, ['a']],
     ['gitlab', { groups_direct: ['a/b'] }, ['a/b']],
+    ['gitlab', {}, []], // left out when empty
   ])('%s: %j', (preset, claims, roles) => {
     expect(rolesOf(preset, claims)).toEqual(roles);
   });
@@ -48,6 +49,7 @@ describe('a preset knows where the roles are', () => {
     ['keycloak', { roles: ['a'] }],
     ['keycloak', { realm_access: 'a' }],
     ['okta', { roles: ['a'] }],
+    ['google', { email: 'mallory@gmail.com' }], // no Workspace account
     ['zitadel', { [ZITADEL]: null }],
   ])('%s without them is a refusal: %j', (preset, claims) => {
     expect(rolesOf(preset, claims)).toEqual(['claim_missing']);
@@ -97,6 +99,14 @@ describe('a tenant’s file', () => {
       ...rest
     } = oidcOf({ preset });
     expect(rest).toEqual(oidcRest());
+  });
+
+  it('that asks for the other flow gets no mode of the preset’s, which may be forbidden there', () => {
+    expect(oidcOf({ preset: 'gitlab', flow: 'implicit' })).toMatchObject({
+      flow: 'implicit',
+      response_mode: 'form_post',
+    });
+    expect(oidcOf({ preset: 'gitlab' })).toMatchObject({ flow: 'code', response_mode: 'query' });
   });
 
   it('knows no other presets, and no shape of its own', () => {

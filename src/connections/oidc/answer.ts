@@ -57,7 +57,8 @@ const GRANTS = ['id_token', 'code', 'access_token'] as const;
 export function readGrant(answer: Answer, config: OidcConfig, issExpected: boolean): Result<string> {
   const { parameters } = answer;
   const asked = ASKED[config.flow];
-  const [error, token, iss] = [parameters.get('error'), parameters.get(asked), parameters.get('iss')];
+  const [error, sent, iss] = [parameters.get('error'), parameters.get(asked), parameters.get('iss')];
+  const token = sent === '' && config.flow === 'code' ? undefined : sent; // an empty ID token is one that does not hold
   // RFC 9207 section 2.4: simple string comparison, and error answers are not exempt
   if (iss !== undefined && iss !== config.issuer)
     return refuse('issuer_parameter_mismatch', { expected: config.issuer });

@@ -58,7 +58,7 @@ export async function configureToAsk(
 async function authenticate(config: OidcConfig, metadata: ProviderMetadata): Promise<client.ClientAuth> {
   if (config.client_key !== undefined) {
     const jwk = JSON.parse(config.client_key.reveal());
-    const key = await importJWK(jwk, jwk.alg ?? ALGORITHMS[jwk.kty]);
+    const key = await importJWK(jwk, jwk.alg ?? ALGORITHMS[jwk.crv ?? jwk.kty]);
     if (!(key instanceof CryptoKey)) throw new Error('a client key is asymmetric');
     return client.PrivateKeyJwt(typeof jwk.kid === 'string' ? { key, kid: jwk.kid } : key);
   }
@@ -71,7 +71,13 @@ async function authenticate(config: OidcConfig, metadata: ProviderMetadata): Pro
 }
 
 /** For keys that do not say. */
-const ALGORITHMS: Readonly<Record<string, string>> = { RSA: 'RS256', EC: 'ES256', OKP: 'EdDSA' };
+const ALGORITHMS: Readonly<Record<string, string>> = {
+  RSA: 'RS256',
+  'P-256': 'ES256',
+  'P-384': 'ES384',
+  'P-521': 'ES512',
+  Ed25519: 'EdDSA',
+};
 
 /** The endpoints were judged when the discovery document was read (provider.ts). */
 function loosen(config: OidcConfig, configuration: client.Configuration): client.Configuration {

@@ -5,8 +5,9 @@
 import * as client from 'openid-client';
 import type { OidcConfig } from '../../config/tenant-file.ts';
 import { GatewayFailure } from '../../kernel/failure.ts';
-import { type JsonObject, memberAt } from '../../kernel/json.ts';
+import { isJsonObject, type JsonObject, member, memberAt } from '../../kernel/json.ts';
 import { ok, type Result, refuse } from '../../kernel/result.ts';
+import { OutboundError } from '../outbound.ts';
 import type { Answer } from './answer.ts';
 
 const RETRY_AFTER_SECONDS = '10';
@@ -26,7 +27,7 @@ export async function redeemCode(
   url.searchParams.set('code', code);
   const iss = parameters.get('iss');
   if (iss !== undefined) url.searchParams.set('iss', iss);
-  return asking(async () => {
+  return asking('token endpoint', async () => {
     const answered = await client.authorizationCodeGrant(configuration, url, {
       pkceCodeVerifier: codeVerifier,
       expectedNonce: nonce, // looked at again, with all the rest, in id-token.ts
@@ -43,41 +44,72 @@ export function askUserInfo(
   accessToken: string,
   sub: string,
 ): Promise<Result<JsonObject>> {
-  return asking(async () => {
+  return asking('userinfo endpoint', async () => {
     const answered = await client.fetchUserInfo(configuration, accessToken, client.skipSubjectCheck);
     return answered.sub === sub ? ok({ ...answered }) : refuse('userinfo_subject_mismatch');
   });
 }
 
-/** Whether something that a person needs is not in the ID token. */
+/** Whether something that a person needs is not in the ID token. `null` is not a value (Core 13.3). */
 export function isIncomplete(claims: JsonObject, config: OidcConfig): boolean {
-  const isThere = (path: readonly string[]): boolean => (memberAt(claims, path) ?? undefined) !== undefined;
-  return (
-    !isThere(config.claims.roles) ||
-    !isThere(config.claims.email) ||
-    !(isThere(['name']) || isThere(['preferred_username']))
-  );
+  const lacks = (path: readonly string[]): boolean => isAbsent(memberAt(claims, path));
+  const isNameless = lacks(['name']) && lacks(['preferred_username']);
+  return lacks(config.claims.roles) || lacks(config.claims.email) || isNameless;
+}
+
+const OF_THE_PERSON = ['name', 'preferred_username', 'given_name', 'family_name', 'locale', 'zoneinfo'] as const;
+
+/** What UserInfo says of the person and the ID token does not; nothing of the protocol, such as `sid`. */
+export function filledFrom(more: JsonObject, claims: JsonObject, config: OidcConfig): JsonObject {
+  const paths = [config.claims.roles, config.claims.email, ...OF_THE_PERSON.map((name) => [name])];
+  let filled = claims;
+  for (const path of paths)
+    if (isAbsent(memberAt(claims, path))) filled = withMember(filled, path, memberAt(more, path));
+  return filled;
+}
+
+function withMember(object: JsonObject, [name = '', ...rest]: readonly string[], value: unknown): JsonObject {
+  if (isAbsent(value)) return object;
+  const inner = member(object, name);
+  const next = rest.length === 0 ? value : withMember(isJsonObject(inner) ? inner : {}, rest, value);
+  return { ...object, [name]: next };
+}
+
+function isAbsent(value: unknown): boolean {
+  return value === undefined || value === null;
 }
 
 /** An answer that says no is a refusal; one that cannot be had or understood is an outage; a token that does not hold is neither. */
-async function asking<T>(ask: () => Promise<Result<T>>): Promise<Result<T>> {
+export async function asking<T>(where: string, ask: () => Promise<Result<T>>): Promise<Result<T>> {
   try {
     return await ask();
   } catch (error) {
-    if (error instanceof client.ResponseBodyError)
-      return refuse('idp_error', { idp_error: error.error.slice(0, 64), status: error.status });
+    if (error instanceof client.ResponseBodyError && !isUnable(error))
+      return refuse('idp_error', { idp_error: codeOf(error.error), status: error.status, where });
     if (error instanceof client.WWWAuthenticateChallengeError)
-      return refuse('idp_error', { idp_error: 'unauthorized', status: error.status });
+      return refuse('idp_error', { idp_error: 'unauthorized', status: error.status, where });
     if (error instanceof client.ClientError && TOKEN_FAULTS.has(error.code ?? ''))
-      return refuse('token_response_malformed', { fault: error.code ?? '' });
-    throw unavailable('idp token endpoint', error);
+      return refuse('token_response_malformed', { fault: error.code ?? '', where });
+    throw unavailable(where, error);
   }
 }
 
-/** @param error of openid-client, whose causes may hold tokens: only its message is kept */
-export function unavailable(reason: string, error: unknown): GatewayFailure {
-  const cause = new Error(error instanceof Error ? error.message : String(error));
-  return new GatewayFailure('idp_unavailable', { reason, cause, headers: { 'Retry-After': RETRY_AFTER_SECONDS } });
+/** RFC 6749 section 4.1.2.1 and RFC 6585 section 4: it cannot now, which says nothing of the person. */
+function isUnable({ status, error }: client.ResponseBodyError): boolean {
+  return [408, 429].includes(status) || ['temporarily_unavailable', 'server_error', 'slow_down'].includes(error);
+}
+
+/** Registered codes look so (RFC 6749 section 11.4); anything else may be an echo of what was sent. */
+function codeOf(error: string): string {
+  return /^[a-z_]{1,64}$/.test(error) ? error : '(not a code)';
+}
+
+/** @param error of openid-client, whose causes may hold tokens: of those only our own outbound's is kept, which does not */
+function unavailable(where: string, error: unknown): GatewayFailure {
+  const inner = error instanceof Error && error.cause instanceof OutboundError ? error.cause : error;
+  const cause = new Error(inner instanceof Error ? inner.message : String(inner));
+  const headers = { 'Retry-After': RETRY_AFTER_SECONDS };
+  return new GatewayFailure('idp_unavailable', { reason: `idp ${where}`, cause, headers });
 }
 
 /** openid-client's words for an ID token that does not fit. */

@@ -5,13 +5,15 @@
 import * as client from 'openid-client';
 import type { OidcConfig } from '../../config/tenant-file.ts';
 import type { Clock } from '../../kernel/clock.ts';
+import { GatewayFailure } from '../../kernel/failure.ts';
 import { member } from '../../kernel/json.ts';
+import { failureOf } from '../../kernel/refusal.ts';
 import { ok, type Result } from '../../kernel/result.ts';
 import type { Outbound } from '../outbound.ts';
 import { type VerifiedClaims, withClaims } from '../verified-claims.ts';
 import { type Answer, readGrant } from './answer.ts';
 import { configure, configureToAsk } from './client.ts';
-import { askUserInfo, isIncomplete, redeemCode, unavailable } from './code.ts';
+import { asking, askUserInfo, filledFrom, isIncomplete, redeemCode } from './code.ts';
 import { verifyIdToken } from './id-token.ts';
 import { type LogoutOrder, verifyLogoutToken } from './logout-token.ts';
 import type { ProviderMetadata, Providers } from './provider.ts';
@@ -75,7 +77,7 @@ export function createOidcConnection(
     if (!verified.ok || metadata.userinfo_endpoint === undefined || typeof sub !== 'string') return verified;
     if (!isIncomplete(verified.value.claims, config)) return verified;
     const more = await askUserInfo(configuration, tokens.value.accessToken, sub);
-    return more.ok ? ok(withClaims(verified.value, { ...more.value, ...verified.value.claims })) : more;
+    return more.ok ? ok(withClaims(verified.value, filledFrom(more.value, verified.value.claims, config))) : more;
   }
 
   /** Throws `idp_unavailable`. */
@@ -85,17 +87,18 @@ export function createOidcConnection(
     parameters: Record<string, string>,
     codeVerifier: string,
   ): Promise<string> {
+    if (metadata.token_endpoint === undefined)
+      throw new GatewayFailure('idp_unavailable', { reason: 'idp has no usable token_endpoint' });
     parameters.code_challenge = await client.calculatePKCECodeChallenge(codeVerifier);
     parameters.code_challenge_method = 'S256';
     if (metadata.pushed_authorization_request_endpoint === undefined)
       return client.buildAuthorizationUrl(configure(config, metadata), parameters).href;
     const configuration = await configureToAsk(config, metadata, outbound, clock);
-    return client.buildAuthorizationUrlWithPAR(configuration, parameters).then(
-      ({ href }) => href,
-      (error: unknown) => {
-        throw unavailable('idp pushed request', error);
-      },
+    const pushed = await asking('pushed request endpoint', async () =>
+      ok(await client.buildAuthorizationUrlWithPAR(configuration, parameters)),
     );
+    if (!pushed.ok) throw failureOf(pushed.refusal);
+    return pushed.value.href;
   }
 
   function verify(config: OidcConfig, token: string, { nonce, startedAtMs }: AttemptProof) {

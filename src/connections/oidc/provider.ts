@@ -123,11 +123,10 @@ function parseMetadata(document: JsonObject, config: OidcConfig): ProviderMetada
   };
 }
 
-/** https, or http where the tenant's file allows it; a public IdP may not send us to this machine by http. */
+/** https, or http where the tenant's file allows it; a public IdP may not send us to this machine. */
 function isEndpoint(text: string, config: OidcConfig): boolean {
   const url = URL.parse(text);
   if (url === null || url.hash !== '' || url.username !== '') return false;
-  if (url.protocol === 'https:') return true;
   const sameKind = isLoopbackHost(url.hostname) === isLoopbackHost(new URL(config.issuer).hostname);
-  return url.protocol === 'http:' && config.allow_insecure && sameKind;
+  return sameKind && (url.protocol === 'https:' || (url.protocol === 'http:' && config.allow_insecure));
 }
