@@ -133,7 +133,10 @@ describe('gatehouse', () => {
   it('schema: prints a JSON Schema that knows the fields', async () => {
     const schema = run(['src/cli/gatehouse.ts', 'schema']);
     expect(await schema.exited).toBe(0);
-    expect(JSON.parse(schema.output()).properties).toHaveProperty('oidc');
+    const { properties } = JSON.parse(schema.output());
+    expect(properties.oidc.properties.scope).toMatchObject({ type: 'string', default: 'openid profile email' });
+    expect(properties.oidc.properties).toHaveProperty('client_secret');
+    expect(properties.links.items.oneOf ?? properties.links.items.anyOf).toHaveLength(4);
   });
 
   it('tenants: says of each whether it is well, and what to register', async () => {

@@ -63,28 +63,39 @@ const given = z
     preset: z.enum(PRESET_NAMES).optional(),
     issuer,
     client_id: z.string().min(1).max(1024),
-    flow: z.enum(['implicit', 'code']).optional(),
+    flow: z.enum(['implicit', 'code']).optional().meta({ default: 'implicit' }),
     client_secret: z
       .string()
       .min(1)
       .transform((text) => new Secret(text))
       .optional(),
     client_key: privateJwk.optional(),
-    response_mode: z.enum(['form_post', 'query', 'fragment']).optional(),
+    response_mode: z.enum(['form_post', 'query', 'fragment']).optional().meta({ default: 'form_post' }),
     scope: z
       .string()
       .refine((text) => text.split(' ').includes('openid'), 'must include openid')
-      .optional(),
-    token_algs: z.array(z.enum(TOKEN_ALGORITHMS)).min(1).optional(),
-    clock_tolerance: z.int().min(0).max(120).optional(),
-    trusted_audiences: z.array(z.string().min(1)).optional(),
-    max_age: z.int().min(0).nullable().optional(),
-    acr_values: z.string().min(1).nullable().optional(),
+      .optional()
+      .meta({ default: 'openid profile email' }),
+    token_algs: z
+      .array(z.enum(TOKEN_ALGORITHMS))
+      .min(1)
+      .optional()
+      .meta({ default: ['RS256'] }),
+    clock_tolerance: z.int().min(0).max(120).optional().meta({ default: 30 }),
+    trusted_audiences: z.array(z.string().min(1)).optional().meta({ default: [] }),
+    max_age: z.int().min(0).nullable().optional().meta({ default: null }),
+    acr_values: z.string().min(1).nullable().optional().meta({ default: null }),
     claims: z.strictObject({ roles: claimPath.optional(), email: claimPath.optional() }).optional(),
-    optional_claims: z.array(z.enum(['email', 'roles', 'name'])).optional(),
-    discovery_url: webUrl.nullable().optional(),
-    quirks: z.array(z.enum(['logout_token_without_exp', 'frontchannel_sid_only', 'lenient_auth_time'])).optional(),
-    allow_insecure: z.boolean().optional(),
+    optional_claims: z
+      .array(z.enum(['email', 'roles', 'name']))
+      .optional()
+      .meta({ default: [] }),
+    discovery_url: webUrl.nullable().optional().meta({ default: null }),
+    quirks: z
+      .array(z.enum(['logout_token_without_exp', 'frontchannel_sid_only', 'lenient_auth_time']))
+      .optional()
+      .meta({ default: [] }),
+    allow_insecure: z.boolean().optional().meta({ default: false }),
   })
   .refine(
     ({ preset, flow, client_secret, client_key }) => {
