@@ -80,6 +80,7 @@ export function createHandlers(app: Koa<RequestState>, parts: Parts) {
   const recover = createRecover({ sessions, startSignIn, audit, clock });
   const endReplaced = createEndReplaced(store, sessions, clock);
   const renewal = createRenewal({
+    connection,
     store,
     sessions,
     hints,

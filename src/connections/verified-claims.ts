@@ -10,6 +10,8 @@ declare const verified: unique symbol;
 /** Which kind of connection: OpenID Connect, or signed links in a dialect. */
 export type ConnectionName = 'oidc' | DialectName;
 
+export type RefreshGrant = { readonly token: string; readonly nonce: string };
+
 type Facts = {
   readonly connection: ConnectionName;
   /** who vouches for the claims: the issuer, exactly as it writes itself */
@@ -17,11 +19,18 @@ type Facts = {
   readonly claims: JsonObject;
   /** as it was issued, for the IdP that issued it */
   readonly idToken: string | undefined;
+  /** by which the IdP can be asked again, and the nonce that its answers may repeat (Core 12.2) */
+  readonly refresh?: RefreshGrant;
   /** when it was made, seconds by the issuer's clock */
   readonly issuedAtSeconds: number;
 };
 
 export type VerifiedClaims = Facts & { readonly [verified]: true };
+
+/** The same, with what the IdP gave for later. */
+export function withRefresh(verified: VerifiedClaims, refresh: RefreshGrant | undefined): VerifiedClaims {
+  return refresh === undefined ? verified : { ...verified, refresh };
+}
 
 /** The same person, with what the tenant's own source says of them instead. */
 export function withClaims(verified: VerifiedClaims, claims: Facts['claims']): VerifiedClaims {

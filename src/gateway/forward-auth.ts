@@ -68,7 +68,10 @@ export function createForwardAuth({ registry, sessions, renewal, admission }: De
     const url = signInUrl(place, parseReturnPath(target, place));
     const session = await sessions.find(place.tenant, ctx);
     if (session === undefined) return askToSignIn(ctx, query, url);
-    if (await renewal.isWanted(ctx, place, session)) return askToSignIn(ctx, query, `${url}&renew=1`);
+    const refreshed = await renewal.refresh(ctx, place, session);
+    if (refreshed === 'changed') return handle(ctx);
+    if (refreshed === 'not_ours' && (await renewal.isWanted(ctx, place, session)))
+      return askToSignIn(ctx, query, `${url}&renew=1`);
     if (!mayOpen(subject, session, admission)) throw new GatewayFailure('access_denied', { reason: 'access_rule' });
     const identity = await admission.identityOf(place, session);
     for (const name of ctx.res.getHeaderNames()) ctx.remove(name);

@@ -56,7 +56,9 @@ export function createGuard(dependencies: Dependencies): Guard {
       if (decision === 'deny' && session !== undefined) throw accessDenied(ctx, place, session);
       if (decision !== 'allow' || (session === undefined && tenant.upstream === undefined))
         return askToSignIn(ctx, place, ctx.req.url);
-      if (session !== undefined && renewal.isDue(tenant, session.record)) {
+      const refreshed = session === undefined ? 'not_ours' : await renewal.refresh(ctx, place, session);
+      if (refreshed === 'changed') return this.tenantUrl(ctx, place);
+      if (session !== undefined && refreshed === 'not_ours' && renewal.isDue(tenant, session.record)) {
         if (await renewal.begin(ctx, place, session, parseReturnPath(ctx.req.url, place))) return ownHeaders(ctx);
       }
       const { upstream } = tenant;

@@ -3,6 +3,7 @@
  * store knows a session by the digest of its id, so that a dump of the store yields no cookie that works. Each look-up is
  * bound to the tenant: another tenant's id finds nothing.
  */
+import type { RefreshGrant } from '../connections/verified-claims.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { readCookie } from '../kernel/cookie-header.ts';
 import type { Audit } from '../kernel/events.ts';
@@ -28,6 +29,7 @@ export type { Session };
 export type FreshSession = {
   readonly record: SessionRecord;
   readonly idToken: string | undefined;
+  readonly refresh?: RefreshGrant | undefined;
   /** when the sign-in was begun here, ms */
   readonly begunAtMs: number;
 };
@@ -136,7 +138,7 @@ export function createSessions({ store, index, hints, clock, audit }: Dependenci
       const idDigest = digestOf(tenant, headers.cookie);
       return idDigest === undefined ? undefined : cache.known(tenant, idDigest, countsAsUse(method));
     },
-    async establish(tenant, id, { record, idToken, begunAtMs }) {
+    async establish(tenant, id, { record, idToken, refresh, begunAtMs }) {
       const idDigest = digest(id);
       const nowMs = clock.nowMs();
       const absoluteMs = record.expires_at_ms - nowMs;
@@ -145,6 +147,7 @@ export function createSessions({ store, index, hints, clock, audit }: Dependenci
         store.set(keys.session(tenant.id, idDigest), JSON.stringify(record), lifetimeMs),
         index.add(tenant, idDigest, record, nowMs),
         hints.keep(tenant, idDigest, idToken, absoluteMs),
+        hints.keepRefresh(tenant, idDigest, refresh, absoluteMs),
       ]);
       if (!(await index.isEnded(tenant, record, begunAtMs))) return ok({ idDigest, record });
       await end(tenant, idDigest, 'ended_by_idp');

@@ -135,7 +135,7 @@ async function establish(
   const { connection, issuer, issuedAtSeconds: tokenIat, idToken } = verified;
   const userAgent = ctx.req.headers['user-agent'] ?? null;
   const record = createRecord(place.tenant, { connection, issuer, tokenIat, userAgent, ...person }, clock.nowMs());
-  const fresh = { record, idToken, begunAtMs: attempt.startedAtMs };
+  const fresh = { record, idToken, refresh: verified.refresh, begunAtMs: attempt.startedAtMs };
   const established = await browserSession.establish(ctx, fresh, async (session) => {
     await personSessions.applyGroups(place.tenant, record);
     await endReplaced(place, attempt, session);

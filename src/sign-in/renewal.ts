@@ -6,6 +6,7 @@
  * The session keeps its id and its end; only what the IdP says of the person changes. A sign-out that happens meanwhile wins,
  * because only a record that is still there can be changed.
  */
+import type { OidcConnection } from '../connections/oidc/connection.ts';
 import type { VerifiedClaims } from '../connections/verified-claims.ts';
 import { isNavigation } from '../edge/negotiate.ts';
 import { seeOther } from '../edge/redirect.ts';
@@ -38,7 +39,18 @@ const UNABLE = new Set<unknown>([
   'unauthorized',
 ]);
 
+/** Which session is renewed, and since when: an end that comes in meanwhile wins. */
+type Asked = { readonly idDigest: string; readonly startedAtMs: number };
+
+/** Longer than everything that is asked of the IdP may take together; who failed tries again after it. */
+const REFRESH_LEASE_MS = 30_000;
+
 export type Renewal = {
+  /**
+   * By the refresh token, where there is one, for any request. `changed`: look at the session again; `unchanged`: go on with it as it
+   * is; `not_ours`: it has none, and the browser has to go round.
+   */
+  readonly refresh: (ctx: Context, place: Place, session: Session) => Promise<'changed' | 'unchanged' | 'not_ours'>;
   readonly isDue: (tenant: Tenant, record: SessionRecord) => boolean;
   /** Whether `begin` would go by the IdP now; for proxies, which have to be told so beforehand. */
   readonly isWanted: (ctx: Context, place: Place, session: Session) => Promise<boolean>;
@@ -54,6 +66,7 @@ export type Renewal = {
 };
 
 type Dependencies = {
+  readonly connection: Pick<OidcConnection, 'refresh'>;
   readonly store: Store;
   readonly sessions: Sessions;
   readonly hints: Hints;
@@ -69,7 +82,7 @@ function mayGo(ctx: Context): boolean {
 }
 
 export function createRenewal(dependencies: Dependencies): Renewal {
-  const { store, sessions, hints, personSessions, startSignIn, audit, clock } = dependencies;
+  const { connection, store, sessions, hints, personSessions, startSignIn, audit, clock } = dependencies;
 
   function isDue(tenant: Tenant, record: SessionRecord): boolean {
     return record.connection === 'oidc' && clock.nowMs() - record.renewed_at_ms >= tenant.session.renew;
@@ -90,9 +103,9 @@ export function createRenewal(dependencies: Dependencies): Renewal {
     failed(ctx, cause, false);
   }
 
-  async function apply(place: Place, attempt: Attempt, verified: VerifiedClaims, person: Identified): Promise<boolean> {
+  async function apply(place: Place, asked: Asked, verified: VerifiedClaims, person: Identified): Promise<boolean> {
     const { tenant } = place;
-    const idDigest = attempt.previous ?? '';
+    const { idDigest } = asked;
     const renewed = (record: SessionRecord): SessionRecord => ({
       ...record,
       ...person.identity,
@@ -102,9 +115,13 @@ export function createRenewal(dependencies: Dependencies): Renewal {
       groups_iat: verified.issuedAtSeconds,
       renewed_at_ms: clock.nowMs(),
     });
-    const proof = { idToken: verified.idToken, begunAtMs: attempt.startedAtMs };
+    const proof = { idToken: verified.idToken, begunAtMs: asked.startedAtMs };
     const changed = await sessions.renew(tenant, idDigest, proof, renewed);
-    if (changed === undefined) return false;
+    if (changed === undefined) {
+      await hints.forget(tenant, idDigest); // it ended meanwhile: what came for it is nobody's
+      return false;
+    }
+    await hints.keepRefresh(tenant, idDigest, verified.refresh, changed.after.expires_at_ms - clock.nowMs());
     await personSessions.applyGroups(tenant, changed.after, changed.before.groups);
     return true;
   }
@@ -113,11 +130,11 @@ export function createRenewal(dependencies: Dependencies): Renewal {
   async function judge(
     ctx: Context,
     place: Place,
-    attempt: Attempt,
+    asked: Asked,
     verified: VerifiedClaims,
   ): Promise<Refusal | undefined> {
     const { tenant } = place;
-    const idDigest = attempt.previous ?? '';
+    const { idDigest } = asked;
     const person = identify(verified, tenant);
     const before = await sessions.peek(tenant, idDigest);
     if (before === undefined) return undefined; // signed out meanwhile, which wins
@@ -127,7 +144,7 @@ export function createRenewal(dependencies: Dependencies): Renewal {
       return undefined;
     }
     if (person.ok) {
-      if (await apply(place, attempt, verified, person.value))
+      if (await apply(place, asked, verified, person.value))
         audit('renewal.succeeded', { ...whoOf(ctx), sub: before.record.sub });
       return undefined;
     }
@@ -139,8 +156,39 @@ export function createRenewal(dependencies: Dependencies): Renewal {
     return person.refusal.refusal;
   }
 
+  /** The IdP will not, or cannot. */
+  async function refused(ctx: Context, place: Place, idDigest: string, { reason, evidence }: Refusal): Promise<void> {
+    const cause = typeof evidence?.idp_error === 'string' ? evidence.idp_error : reason;
+    if (reason === 'idp_error' && !UNABLE.has(evidence?.idp_error))
+      await end(ctx, place, idDigest, cause, 'renewal_failed');
+    else await unanswered(ctx, place, idDigest, cause);
+  }
+
   return {
     isDue,
+
+    async refresh(ctx, place, { idDigest, record }) {
+      const { tenant } = place;
+      if (tenant.oidc?.flow !== 'code' || !isDue(tenant, record)) return 'not_ours';
+      const grant = await hints.readRefresh(tenant, idDigest);
+      if (grant === undefined) return 'not_ours';
+      // one at a time, on all replicas; the others go on with the session as it is
+      if (!(await store.add(keys.renewal(tenant.id, idDigest), '1', REFRESH_LEASE_MS))) return 'unchanged';
+      const startedAtMs = clock.nowMs();
+      audit('renewal.started', whoOf(ctx));
+      try {
+        const verified = await connection.refresh(tenant.oidc, grant, record.sub);
+        if (verified.ok) {
+          // first of all: the old one may be worth nothing any more
+          await hints.keepRefresh(tenant, idDigest, verified.value.refresh, record.expires_at_ms - startedAtMs);
+          await judge(ctx, place, { idDigest, startedAtMs }, verified.value);
+        } else await refused(ctx, place, idDigest, verified.refusal);
+      } catch (error) {
+        if (!(error instanceof GatewayFailure) || error.code !== 'idp_unavailable') throw error;
+        await unanswered(ctx, place, idDigest, error.options.reason ?? error.code);
+      }
+      return 'changed';
+    },
 
     async isWanted(ctx, { tenant }, { idDigest, record }) {
       if (!isDue(tenant, record) || !mayGo(ctx)) return false;
@@ -168,12 +216,9 @@ export function createRenewal(dependencies: Dependencies): Renewal {
       const idDigest = attempt.previous ?? '';
       const refusal = await verify().then(
         async (verified) => {
-          if (verified.ok) return judge(ctx, place, attempt, verified.value);
-          const { reason, evidence } = verified.refusal;
-          const refused = reason === 'idp_error' && !UNABLE.has(evidence?.idp_error);
-          const cause = typeof evidence?.idp_error === 'string' ? evidence.idp_error : reason;
-          if (refused) await end(ctx, place, idDigest, cause, 'renewal_failed');
-          else await unanswered(ctx, place, idDigest, cause);
+          const asked = { idDigest, startedAtMs: attempt.startedAtMs };
+          if (verified.ok) return judge(ctx, place, asked, verified.value);
+          await refused(ctx, place, idDigest, verified.refusal);
           return undefined;
         },
         async (error: unknown) => {

@@ -44,8 +44,14 @@ export function createPersonSignOut(dependencies: Dependencies): PersonSignOut {
 
   async function end(ctx: Context, place: Place, { idDigest, record }: Session): Promise<void> {
     const { tenant, site } = place;
-    const idTokenHint = await hints.read(tenant, idDigest);
+    const [idTokenHint, refresh] = await Promise.all([
+      hints.read(tenant, idDigest),
+      hints.readRefresh(tenant, idDigest),
+    ]);
     await browserSession.end(ctx);
+    // nobody waits for it: the session is over, whatever the IdP does
+    if (refresh !== undefined && tenant.oidc !== undefined)
+      connection.revoke(tenant.oidc, refresh.token).catch(() => {});
     audit('sign_out', { ...whoOf(ctx), sub: record.sub });
     const next = record.connection === 'oidc' ? await atIdp(place, idTokenHint) : atSender(place, record);
     seeOther(ctx, next ?? tenant.signOut.post_logout_redirect ?? urls.signOut(tenant, site));

@@ -6,6 +6,7 @@
  * | --- | --- | --- |
  * | `gatehouse:{tenant}:session:<digest of the id>` | the session record (sessions/record.ts), JSON | idle limit, anew with each use; past the absolute limit it counts for nothing |
  * | `gatehouse:{tenant}:hint:<digest of the id>` | the session's ID token, sealed, for the IdP (sessions/hint.ts) | until the session's absolute limit |
+ * | `gatehouse:{tenant}:refresh:<digest of the id>` | the session's refresh token, sealed (sessions/hint.ts) | until the session's absolute limit |
  * | `gatehouse:{tenant}:person:<digest of issuer and sub>` | a set: digests of this person's sessions | until the last of them must end |
  * | `gatehouse:{tenant}:groups:<digest of issuer and sub>` | this person's groups and the time of their token, JSON: what all their sessions have | the absolute limit, anew with each sign-in |
  * | `gatehouse:{tenant}:sid:<digest of issuer and sid>` | a set: digests of the sessions of one session at the IdP | the same |
@@ -26,6 +27,7 @@ const prefix = (tenant: TenantId): string => `gatehouse:{${tenant}}:`;
 export const keys = {
   session: (tenant: TenantId, idDigest: string): string => `${prefix(tenant)}session:${idDigest}`,
   sessions: (tenant: TenantId): string => `${prefix(tenant)}session:`,
+  refresh: (tenant: TenantId, idDigest: string): string => `${prefix(tenant)}refresh:${idDigest}`,
   hint: (tenant: TenantId, idDigest: string): string => `${prefix(tenant)}hint:${idDigest}`,
   /** `what` is the digest of a person or of a session at the IdP */
   index: (tenant: TenantId, kind: 'person' | 'sid', what: string): string => `${prefix(tenant)}${kind}:${what}`,

@@ -99,7 +99,7 @@ describe('a sign-in by code', () => {
     expect(tokenCalls()).toHaveLength(1);
   });
 
-  it('is renewed silently by a round trip, since no refresh token is kept', async () => {
+  it('is renewed silently by a round trip where the IdP gave no refresh token', async () => {
     const asked = await start(visitor);
     answerWith(asked);
     await comeBack(asked);
@@ -401,6 +401,158 @@ describe('UserInfo', () => {
   ])('%s', async (_what, answer, error) => {
     expect((await withUserInfo({ roles: undefined }, answer)).json()).toMatchObject({ error });
     expect(await sessionOf(visitor)).toBeUndefined();
+  });
+});
+
+describe('renewal by refresh token', () => {
+  const DUE_MS = 15 * 60_000 + 1_000;
+  let issued: number;
+  /** An IdP that rotates: each refresh token is good once. */
+  async function signInWithRefresh(): Promise<Asked> {
+    issued = 0;
+    const asked = await start(visitor);
+    answerWith(asked, {}, { refresh_token: 'refresh-0' });
+    await comeBack(asked);
+    return asked;
+  }
+  function refreshWith(asked: Asked, claims: Claims = {}, more: Record<string, unknown> = {}): void {
+    house.acme.endpoints.set('/token', async ({ form }): Promise<Answer> => {
+      if (form.get('refresh_token') !== `refresh-${issued}`) return { status: 400, body: { error: 'invalid_grant' } };
+      issued += 1;
+      const id_token = await house.acme.sign(
+        validClaims(house.acme, asked, house.gateway.clock, { nonce: undefined, ...claims }),
+      );
+      return {
+        body: { access_token: 'again', token_type: 'Bearer', id_token, refresh_token: `refresh-${issued}`, ...more },
+      };
+    });
+  }
+  const refreshes = (): Call[] => tokenCalls().filter(({ form }) => form.get('grant_type') === 'refresh_token');
+
+  it('asks the IdP without the browser, for any request, and applies the roles; again with the next token', async () => {
+    const asked = await signInWithRefresh();
+    for (const roles of [['invoice-readers'], ['BillingAdmin']]) {
+      refreshWith(asked, { roles });
+      house.gateway.clock.advance(DUE_MS);
+      const reply = await visitor.send('/AcmeCorp'); // no navigation
+      expect(reply.status).toBe(200);
+      expect((await sessionOf(visitor))?.groups).toEqual(
+        roles.map((role) => (role === 'BillingAdmin' ? 'billing-admins' : role)),
+      );
+    }
+    expect(refreshes().map(({ form }) => form.get('refresh_token'))).toEqual(['refresh-0', 'refresh-1']);
+    expect(refreshes()[0]?.authorization).toMatch(/^Basic /);
+    await visitor.go('/AcmeCorp');
+    expect(refreshes()).toHaveLength(2); // not due
+    for (const secret of ['refresh-0', 'refresh-1', 'refresh-2']) expect(house.gateway.logText()).not.toContain(secret);
+  });
+
+  it('twenty requests at once make one', async () => {
+    const asked = await signInWithRefresh();
+    refreshWith(asked);
+    house.gateway.clock.advance(DUE_MS);
+    const replies = await Promise.all(Array.from({ length: 20 }, () => visitor.go('/AcmeCorp')));
+    expect(new Set(replies.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(refreshes()).toHaveLength(1);
+  });
+
+  it('serves forward authentication too', async () => {
+    const asked = await signInWithRefresh();
+    refreshWith(asked, { roles: ['invoice-readers'] });
+    house.gateway.clock.advance(DUE_MS);
+    const reply = await visitor.send('/SSO/Auth?tenant=acme');
+    expect(reply.status).toBe(200);
+    expect(reply.headers['x-auth-request-groups']).toBe('invoice-readers');
+  });
+
+  it.each<[string, Claims]>([
+    ['another person', { sub: 'boss' }],
+    ['no group any more', { roles: ['chess'] }],
+  ])('%s ends the session', async (_what, claims) => {
+    const asked = await signInWithRefresh();
+    refreshWith(asked, claims);
+    house.gateway.clock.advance(DUE_MS);
+    expect((await visitor.send('/AcmeCorp')).status).toBe(401);
+    expect(await sessionOf(visitor)).toBeUndefined();
+  });
+
+  it.each<[string, Claims]>([
+    ['of another client', { aud: 'somebody' }],
+    ['of another issuer', { iss: 'https://evil.example' }],
+    ['with another nonce', { nonce: 'other' }],
+    ['that is over', { exp: 1 }],
+  ])('a token %s changes nothing', async (_what, claims) => {
+    const asked = await signInWithRefresh();
+    refreshWith(asked, { roles: [], ...claims });
+    house.gateway.clock.advance(DUE_MS);
+    expect((await visitor.send('/AcmeCorp')).status).toBe(200);
+    expect(await sessionOf(visitor)).toMatchObject({ groups: ['billing-admins', 'invoice-readers'] });
+  });
+
+  it('a refusal ends the session, an outage does not, and is tried again', async () => {
+    const asked = await signInWithRefresh();
+    house.acme.endpoints.set('/token', () => ({ status: 503, body: '' }));
+    house.gateway.clock.advance(DUE_MS);
+    expect((await visitor.go('/AcmeCorp')).status).toBe(200);
+    expect((await visitor.go('/AcmeCorp')).status).toBe(200);
+    expect(refreshes()).toHaveLength(1);
+    house.gateway.clock.advance(31_000);
+    refreshWith(asked, { roles: ['invoice-readers'] });
+    await visitor.go('/AcmeCorp');
+    expect(await sessionOf(visitor)).toMatchObject({ groups: ['invoice-readers'] });
+    house.gateway.clock.advance(DUE_MS);
+    house.acme.endpoints.set('/token', () => ({ status: 400, body: { error: 'invalid_grant' } }));
+    expect((await visitor.send('/AcmeCorp')).status).toBe(401);
+    expect(house.gateway.events('renewal.failed').at(-1)).toMatchObject({
+      reason: 'invalid_grant',
+      session_ended: true,
+    });
+  });
+
+  it('without an ID token UserInfo says who it is and with which roles', async () => {
+    house.acme.discovery.userinfo_endpoint = `${house.acme.issuer}/userinfo`;
+    const asked = await signInWithRefresh();
+    refreshWith(asked, {}, { id_token: undefined });
+    const body = { sub: 'ada', email: 'ada@acme.example', name: 'Ada', roles: ['invoice-readers'] };
+    house.acme.endpoints.set('/userinfo', () => ({ body }));
+    house.gateway.clock.advance(DUE_MS);
+    await visitor.send('/AcmeCorp');
+    expect(await sessionOf(visitor)).toMatchObject({ groups: ['invoice-readers'] });
+    house.acme.endpoints.set('/userinfo', () => ({ body: { ...body, sub: 'boss', roles: ['BillingAdmin'] } }));
+    house.gateway.clock.advance(DUE_MS);
+    await visitor.send('/AcmeCorp');
+    expect((await sessionOf(visitor))?.groups ?? []).not.toContain('billing-admins');
+  });
+
+  it('a logout that comes in meanwhile wins', async () => {
+    const asked = await signInWithRefresh();
+    refreshWith(asked);
+    const refresh = house.acme.endpoints.get('/token');
+    const other = house.visitor();
+    for (const [name, value] of visitor.cookies) other.cookies.set(name, value);
+    house.acme.endpoints.set('/token', async (call) => {
+      await other.post('/SSO/OIDC/acme/SignOut', {}, { 'sec-fetch-site': 'same-origin' });
+      return (await refresh?.(call)) ?? { body: {} };
+    });
+    house.gateway.clock.advance(DUE_MS);
+    expect((await visitor.send('/AcmeCorp')).status).toBe(401);
+    expect(await sessionOf(visitor)).toBeUndefined();
+  });
+
+  it('a sign-out revokes the token where the IdP offers it', async () => {
+    house.acme.discovery.revocation_endpoint = `${house.acme.issuer}/revoke`;
+    const revoked = new Promise<Call>((resolve) => {
+      house.acme.endpoints.set('/revoke', (call) => {
+        resolve(call);
+        return { body: {} };
+      });
+    });
+    await signInWithRefresh();
+    await visitor.post('/SSO/OIDC/acme/SignOut', {}, { 'sec-fetch-site': 'same-origin' });
+    expect(Object.fromEntries((await revoked).form)).toMatchObject({
+      token: 'refresh-0',
+      token_type_hint: 'refresh_token',
+    });
   });
 });
 

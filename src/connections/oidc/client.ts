@@ -26,7 +26,7 @@ export async function configureToAsk(
   clock: Clock,
 ): Promise<client.Configuration> {
   const { issuer, authorization_endpoint, jwks_uri, token_endpoint, userinfo_endpoint } = metadata;
-  const { pushed_authorization_request_endpoint } = metadata;
+  const { pushed_authorization_request_endpoint, revocation_endpoint } = metadata;
   const configuration = new client.Configuration(
     {
       issuer,
@@ -34,6 +34,7 @@ export async function configureToAsk(
       jwks_uri,
       ...(token_endpoint && { token_endpoint }),
       ...(userinfo_endpoint && { userinfo_endpoint }),
+      ...(revocation_endpoint && { revocation_endpoint }),
       ...(pushed_authorization_request_endpoint && { pushed_authorization_request_endpoint }),
       id_token_signing_alg_values_supported: [...config.token_algs],
     },

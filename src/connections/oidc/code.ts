@@ -12,7 +12,9 @@ import type { Answer } from './answer.ts';
 
 const RETRY_AFTER_SECONDS = '10';
 
-export type Tokens = { readonly idToken: string; readonly accessToken: string };
+export type Tokens = { readonly idToken: string; readonly accessToken: string; readonly refreshToken?: string };
+/** A refresh may bring no ID token (Core 12.2). */
+export type RefreshedTokens = Omit<Tokens, 'idToken'> & { readonly idToken?: string };
 
 type Proof = { readonly redirectUri: string; readonly codeVerifier: string; readonly nonce: string };
 
@@ -34,8 +36,32 @@ export async function redeemCode(
       expectedState: client.skipStateCheck, // the attempt has been opened with it
     });
     if (answered.id_token === undefined) return refuse('token_response_malformed');
-    return ok({ idToken: answered.id_token, accessToken: answered.access_token });
+    return ok({ idToken: answered.id_token, ...tokensOf(answered) });
   });
+}
+
+/** RFC 6749 section 6. Throws `idp_unavailable`. */
+export function redeemRefreshToken(
+  configuration: client.Configuration,
+  token: string,
+): Promise<Result<RefreshedTokens>> {
+  return asking('token endpoint', async () => {
+    const answered = await client.refreshTokenGrant(configuration, token);
+    return ok({ ...(answered.id_token && { idToken: answered.id_token }), ...tokensOf(answered) });
+  });
+}
+
+/** RFC 7009. Throws `idp_unavailable`. */
+export function revokeToken(configuration: client.Configuration, token: string): Promise<Result<true>> {
+  return asking('revocation endpoint', async () => {
+    await client.tokenRevocation(configuration, token, { token_type_hint: 'refresh_token' });
+    return ok(true);
+  });
+}
+
+function tokensOf(answered: client.TokenEndpointResponse): Pick<Tokens, 'accessToken' | 'refreshToken'> {
+  const { access_token: accessToken, refresh_token: refreshToken } = answered;
+  return refreshToken === undefined ? { accessToken } : { accessToken, refreshToken };
 }
 
 /** Core 5.3.2: of the same `sub`, or not at all. Throws `idp_unavailable`. */

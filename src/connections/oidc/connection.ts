@@ -6,14 +6,14 @@ import * as client from 'openid-client';
 import type { OidcConfig } from '../../config/tenant-file.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { GatewayFailure } from '../../kernel/failure.ts';
-import { member } from '../../kernel/json.ts';
+import { type JsonObject, member } from '../../kernel/json.ts';
 import { failureOf } from '../../kernel/refusal.ts';
-import { ok, type Result } from '../../kernel/result.ts';
+import { ok, type Result, refuse } from '../../kernel/result.ts';
 import type { Outbound } from '../outbound.ts';
-import { type VerifiedClaims, withClaims } from '../verified-claims.ts';
+import { type RefreshGrant, type VerifiedClaims, verifiedClaims, withClaims, withRefresh } from '../verified-claims.ts';
 import { type Answer, readGrant } from './answer.ts';
 import { configure, configureToAsk } from './client.ts';
-import { asking, askUserInfo, filledFrom, isIncomplete, redeemCode } from './code.ts';
+import { asking, askUserInfo, filledFrom, isIncomplete, redeemCode, redeemRefreshToken, revokeToken } from './code.ts';
 import { verifyIdToken } from './id-token.ts';
 import { type LogoutOrder, verifyLogoutToken } from './logout-token.ts';
 import type { ProviderMetadata, Providers } from './provider.ts';
@@ -49,6 +49,10 @@ export type OidcConnection = {
   readonly begin: (config: OidcConfig, options: BeginOptions) => Promise<string>;
   /** Throws `idp_unavailable` where keys are needed and cannot be had. */
   readonly finish: (config: OidcConfig, answer: Answer, attempt: AttemptProof) => Promise<Result<VerifiedClaims>>;
+  /** What the IdP says of this person now, without the browser (Core 12). Throws `idp_unavailable`. */
+  readonly refresh: (config: OidcConfig, grant: RefreshGrant, sub: string) => Promise<Result<VerifiedClaims>>;
+  /** Makes a refresh token worthless, where the IdP can; whether it did is nobody's matter. */
+  readonly revoke: (config: OidcConfig, token: string) => Promise<void>;
   /** The IdP's order to end sessions. Throws `idp_unavailable` as above. */
   readonly verifyLogout: (config: OidcConfig, logoutToken: string) => Promise<Result<LogoutOrder>>;
   /** Where the IdP ends its own session; `undefined`: it has no such place, or cannot be reached. */
@@ -73,11 +77,50 @@ export function createOidcConnection(
     const tokens = await redeemCode(configuration, answer, code.value, attempt);
     if (!tokens.ok) return tokens;
     const verified = await verify(config, tokens.value.idToken, attempt);
-    const sub = verified.ok ? member(verified.value.claims, 'sub') : undefined;
-    if (!verified.ok || metadata.userinfo_endpoint === undefined || typeof sub !== 'string') return verified;
-    if (!isIncomplete(verified.value.claims, config)) return verified;
-    const more = await askUserInfo(configuration, tokens.value.accessToken, sub);
-    return more.ok ? ok(withClaims(verified.value, filledFrom(more.value, verified.value.claims, config))) : more;
+    if (!verified.ok) return verified;
+    const { accessToken, refreshToken } = tokens.value;
+    const complete = await complement(configuration, config, metadata, verified.value, accessToken);
+    if (!complete.ok || refreshToken === undefined) return complete;
+    return ok(withRefresh(complete.value, { token: refreshToken, nonce: attempt.nonce }));
+  }
+
+  /** With what UserInfo has to add. */
+  async function complement(
+    configuration: client.Configuration,
+    config: OidcConfig,
+    metadata: ProviderMetadata,
+    verified: VerifiedClaims,
+    accessToken: string,
+  ): Promise<Result<VerifiedClaims>> {
+    const { claims } = verified;
+    if (metadata.userinfo_endpoint === undefined || !isIncomplete(claims, config)) return ok(verified);
+    const more = await askUserInfo(configuration, accessToken, String(member(claims, 'sub')));
+    return more.ok ? ok(withClaims(verified, filledFrom(more.value, claims, config))) : more;
+  }
+
+  async function refresh(config: OidcConfig, grant: RefreshGrant, sub: string): Promise<Result<VerifiedClaims>> {
+    const metadata = await providers.of(config).metadata();
+    const configuration = await configureToAsk(config, metadata, outbound, clock);
+    const tokens = await redeemRefreshToken(configuration, grant.token);
+    if (!tokens.ok) return tokens;
+    const { idToken, accessToken, refreshToken = grant.token } = tokens.value;
+    const kept = { token: refreshToken, nonce: grant.nonce };
+    if (idToken === undefined) {
+      const said = metadata.userinfo_endpoint && (await askUserInfo(configuration, accessToken, sub));
+      if (!said) return refuse('token_response_malformed');
+      return said.ok ? ok(withRefresh(fromUserInfo(said.value, config), kept)) : said;
+    }
+    const expected = { config, nonce: grant.nonce, attemptStartedAtMs: 0, isRefreshed: true };
+    const verified = await verifyIdToken(idToken, expected, providers.of(config).keys, clock.nowMs());
+    if (!verified.ok) return verified;
+    const complete = await complement(configuration, config, metadata, verified.value, accessToken);
+    return complete.ok ? ok(withRefresh(complete.value, kept)) : complete;
+  }
+
+  /** UserInfo came by TLS from the IdP that issued the access token, for this `sub`: as good as a token that says the same now. */
+  function fromUserInfo(claims: JsonObject, config: OidcConfig): VerifiedClaims {
+    const issuedAtSeconds = Math.floor(clock.nowMs() / 1000);
+    return verifiedClaims({ connection: 'oidc', issuer: config.issuer, claims, idToken: undefined, issuedAtSeconds });
   }
 
   /** Throws `idp_unavailable`. */
@@ -133,6 +176,14 @@ export function createOidcConnection(
       if (config.flow === 'code') return finishCode(config, answer, attempt);
       const token = readGrant(answer, config, false); // Core 3.2 says who sent it: the signed token does
       return token.ok ? verify(config, token.value, attempt) : token;
+    },
+
+    refresh,
+
+    async revoke(config, token) {
+      const metadata = await providers.of(config).metadata();
+      if (metadata.revocation_endpoint === undefined) return;
+      await revokeToken(await configureToAsk(config, metadata, outbound, clock), token);
     },
 
     verifyLogout: (config, logoutToken) =>

@@ -15,6 +15,8 @@ export type Expectation = {
   readonly config: OidcConfig;
   readonly nonce: string;
   readonly attemptStartedAtMs: number;
+  /** a refreshed token, which need not repeat the nonce (Core 12.2) */
+  readonly isRefreshed?: boolean;
 };
 
 export async function verifyIdToken(
@@ -33,7 +35,7 @@ export async function verifyIdToken(
     checkExpiry(claims, expected.config, nowMs),
     checkNotBefore(claims, expected.config, nowMs),
     checkIssuedAt(claims, expected, nowMs),
-    checkNonce(claims, expected.nonce),
+    checkNonce(claims, expected),
     checkAuthTime(claims, expected.config, nowMs),
     checkAcr(claims, expected.config),
   ];
@@ -108,8 +110,9 @@ function checkIssuedAt(claims: JsonObject, { config, attemptStartedAtMs }: Expec
 }
 
 /** 3.2.2.11 item 2: always, in the implicit flow. One-time use is the attempt's doing. */
-function checkNonce(claims: JsonObject, nonce: string): Checked {
-  return member(claims, 'nonce') === nonce ? passed : refuse('nonce_mismatch');
+function checkNonce(claims: JsonObject, { nonce, isRefreshed }: Expectation): Checked {
+  const sent = member(claims, 'nonce');
+  return sent === nonce || (isRefreshed === true && sent === undefined) ? passed : refuse('nonce_mismatch');
 }
 
 /** Item 13: needed and recent when `max_age` was sent; where it comes unasked it must still be a time. */

@@ -23,6 +23,7 @@ export type ProviderMetadata = {
   readonly end_session_endpoint: string | undefined;
   readonly token_endpoint: string | undefined;
   readonly userinfo_endpoint: string | undefined;
+  readonly revocation_endpoint: string | undefined;
   readonly pushed_authorization_request_endpoint: string | undefined;
   readonly token_endpoint_auth_methods_supported: readonly string[] | undefined;
   /** RFC 9207 section 3 */
@@ -115,6 +116,7 @@ function parseMetadata(document: JsonObject, config: OidcConfig): ProviderMetada
     end_session_endpoint: endpoint('end_session_endpoint'),
     token_endpoint: endpoint('token_endpoint'),
     userinfo_endpoint: endpoint('userinfo_endpoint'),
+    revocation_endpoint: endpoint('revocation_endpoint'),
     pushed_authorization_request_endpoint: endpoint('pushed_authorization_request_endpoint'),
     token_endpoint_auth_methods_supported: texts('token_endpoint_auth_methods_supported'),
     authorization_response_iss_parameter_supported:
