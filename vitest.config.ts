@@ -6,5 +6,6 @@ export default defineConfig({
     testTimeout: 20_000,
     hookTimeout: 30_000,
     silent: 'passed-only',
+    maxWorkers: '100%', // the default leaves a core free: half of a machine with two
   },
 });

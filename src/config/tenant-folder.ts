@@ -11,6 +11,8 @@ import { checkTenantFile, TENANT_ID, type TenantFile, tenantFileSchema } from '.
 import { readYamlFile } from './yaml-file.ts';
 
 const PARALLEL_READS = 64;
+/** A file that names others anew each time it is read is looked at again with the next scan. */
+const REFERENCE_TRIES = 3;
 
 export type TenantChange =
   | { readonly kind: 'added' | 'changed' | 'removed'; readonly file: TenantFile }
@@ -70,17 +72,24 @@ export function createTenantFolder(options: Options): TenantFolder {
   async function readIfChanged(name: string): Promise<TenantChange | undefined> {
     const known = entries.get(name);
     const path = join(folder, name);
-    const before = await fingerprintOf([path, ...(known?.references ?? [])]);
-    if (known?.fingerprint === before) return undefined;
     const { environment, production, publicHost } = options;
-    const started = await fingerprintOf([path]);
-    const result = await readYamlFile(path, tenantFileSchema, environment, (value) =>
-      checkTenantFile(value, { name: idOf(name), production, publicHost }),
-    );
+    const read = () =>
+      readYamlFile(path, tenantFileSchema, environment, (value) =>
+        checkTenantFile(value, { name: idOf(name), production, publicHost }),
+      );
+    let references = known?.references ?? [];
+    // looked at before it is read, so that whatever changes from here on is seen the next time
+    let fingerprint = await fingerprintOf([path, ...references]);
+    if (known?.fingerprint === fingerprint) return undefined;
+    let result = await read();
+    for (let tries = 0; tries < REFERENCE_TRIES && !isSame(result.references, references); tries++) {
+      references = result.references; // which files it names is known only now: once more, in the same order
+      fingerprint = await fingerprintOf([path, ...references]);
+      result = await read();
+    }
     const entry = known ?? { path, fingerprint: '', references: [], active: undefined, waiting: undefined, clash: '' };
-    entry.references = result.references;
-    const settled = (await fingerprintOf([path])) === started; // or it was written while it was read: look again
-    entry.fingerprint = settled ? await fingerprintOf([path, ...result.references]) : '';
+    entry.references = references;
+    entry.fingerprint = isSame(result.references, references) ? fingerprint : '';
     entry.waiting = result.value;
     entry.clash = '';
     entries.set(name, entry);
@@ -159,6 +168,10 @@ function refused(entry: Entry, problems: readonly Problem[]): TenantChange {
 
 function idOf(fileName: string): string {
   return fileName.replace(/\.ya?ml$/, '');
+}
+
+function isSame(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((path, at) => path === other[at]);
 }
 
 /** Changes whenever one of the files does; a file that cannot be looked at counts too. */

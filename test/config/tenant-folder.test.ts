@@ -265,7 +265,7 @@ describe('the folder', () => {
 
   it('sees a change that came while it was reading', async () => {
     const folder = folderOf();
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < 300; round++) {
       const before = write('acme.yaml', `${GOOD}name: before ${round}\n`);
       const scanning = folder.scan();
       await before;
