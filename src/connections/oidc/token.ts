@@ -50,7 +50,8 @@ function parseHeader(token: string, config: OidcConfig, types: readonly string[]
   const [alg, kid, typ] = [member(header, 'alg'), member(header, 'kid'), member(header, 'typ')];
   // compared exactly: `none`, `None` and every HS* are simply not in the list, which cannot hold them
   const accepted: readonly unknown[] = config.token_algs;
-  if (typeof alg !== 'string' || !accepted.includes(alg)) return refuse('token_algorithm');
+  if (typeof alg !== 'string' || !accepted.includes(alg))
+    return refuse('token_algorithm', { algorithm: /^[\w-]{1,16}$/.test(String(alg)) ? String(alg) : '(none)' });
   // RFC 8725 section 3.11: a logout token or an access token is no ID token
   if (typ !== undefined && (typeof typ !== 'string' || !types.includes(typ.toLowerCase()))) return refuse('token_type');
   if (member(header, 'crit') !== undefined) return refuse('token_critical_header');
