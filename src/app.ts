@@ -13,7 +13,7 @@ import { sendHomePage } from './gateway/home.ts';
 import { createHandleUpgrade, type HandleUpgrade, isUpgrade } from './gateway/upgrade.ts';
 import { createHandlers, type Parts } from './handlers.ts';
 import { GatewayFailure } from './kernel/failure.ts';
-import { CLIENT_GONE, createAccessLog, createLogRequest, createUpgradeLog } from './ops/access-log.ts';
+import { createAccessLog, createLogRequest, createUpgradeLog } from './ops/access-log.ts';
 import type { Health } from './ops/health.ts';
 import type { Metrics } from './ops/metrics.ts';
 import { ISSUELY_PATH } from './sign-in/link-forms.ts';
@@ -114,7 +114,6 @@ export function createApp(parts: Parts): App {
     admission,
     forwardAuth,
     proxy,
-    clientGone: CLIENT_GONE,
     log: logRequest,
     fail(request, response, seen) {
       failed.set(request, seen);

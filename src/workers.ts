@@ -41,12 +41,21 @@ export async function startWorkers(settings: Settings, environment: Environment)
     worker.once('exit', (code, signal) => {
       if (!serving.delete(worker) || draining) return;
       logger.error({ event: 'worker.ended', worker: worker.id, code, signal }, 'a worker ended and is replaced');
-      setTimeout(
-        () => void fork().catch(() => logger.error({ event: 'worker.failed' }, 'worker')),
-        RESTART_AFTER_MS,
-      ).unref();
+      replaceLater();
     });
     return started;
+  }
+
+  /** Again and again: what kept one from starting may pass. */
+  function replaceLater(): void {
+    const replace = (): void => {
+      if (draining) return;
+      fork().catch((error: Error) => {
+        logger.error({ event: 'worker.failed', reason: error.message }, 'a worker could not start');
+        replaceLater();
+      });
+    };
+    setTimeout(replace, RESTART_AFTER_MS).unref();
   }
 
   await Promise.all(Array.from({ length: settings.workers }, fork));

@@ -87,6 +87,18 @@ describe('two workers', () => {
     expect(await started.exited).toBe(0);
   });
 
+  it('one that cannot be replaced now is replaced when it can be', async () => {
+    const { run: started, url, workers } = await startTwo();
+    await writeFile(join(dir, 'gatehouse.yaml'), 'nonsense: true\n'); // read at start
+    process.kill(workers()[0] ?? 0, 'SIGKILL');
+    await started.waitForLine('worker.failed');
+    expect((await fetch(`${url}/livez`)).status).toBe(200); // by the other
+    await rm(join(dir, 'gatehouse.yaml'));
+    await expect.poll(() => workers().length, { timeout: 15_000 }).toBe(3);
+    started.child.kill('SIGTERM');
+    expect(await started.exited).toBe(0);
+  });
+
   it('a second signal ends all at once', async () => {
     const { run: started, url } = await startTwo();
     const hanging = request(`${url}${ACME_CALLBACK}`, {

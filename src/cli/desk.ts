@@ -1,12 +1,24 @@
 /** What the commands about people and sessions need: the gateway's own settings, the tenant's file, and a store that answers. */
 import { type Environment, parseSettings, type Settings } from '../config/settings.ts';
 import { createTenantFolder } from '../config/tenant-folder.ts';
+import { systemClock } from '../kernel/clock.ts';
+import { createSealer } from '../kernel/seal.ts';
+import { createHints } from '../sessions/hint.ts';
+import { createKnownGroups } from '../sessions/known-groups.ts';
+import { createSessionIndex } from '../sessions/session-index.ts';
+import { createSessions, type Sessions } from '../sessions/sessions.ts';
+import { createPersonSessions, type PersonSessions } from '../sessions/sync.ts';
 import { createRedisStore } from '../storage/redis.ts';
 import { type Store, StoreUnavailable } from '../storage/store.ts';
 import { createTenant, type Tenant } from '../tenants/tenant.ts';
 
 export type Print = (text: string) => void;
-export type Desk = { readonly store: Store; readonly tenant: Tenant; readonly settings: Settings };
+export type Desk = {
+  readonly store: Store;
+  readonly tenant: Tenant;
+  readonly sessions: Sessions;
+  readonly persons: PersonSessions;
+};
 
 const READY_TRIES = 40;
 const READY_EVERY_MS = 50;
@@ -55,7 +67,7 @@ export async function atDesk(
   const store = createRedisStore(settings.redisUrl, () => {});
   try {
     await reach(store);
-    return await work({ store, tenant, settings });
+    return await work({ store, tenant, ...openSessions(store, settings) });
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     print('Redis cannot be reached.\n');
@@ -63,6 +75,14 @@ export async function atDesk(
   } finally {
     await store.close();
   }
+}
+
+function openSessions(store: Store, { cookieKeys }: Settings): Pick<Desk, 'sessions' | 'persons'> {
+  const index = createSessionIndex(store);
+  const hints = createHints(store, createSealer(cookieKeys, 'id token hint'));
+  const silent = (): void => {};
+  const sessions = createSessions({ store, index, hints, clock: systemClock, audit: silent });
+  return { sessions, persons: createPersonSessions(sessions, index, createKnownGroups(store), systemClock, silent) };
 }
 
 /** The connection is made in the background; a moment is enough, or it is not there. */

@@ -7,6 +7,7 @@ import { assignGroups, rolesOf } from '../identity/groups.ts';
 import { readPerson } from '../identity/identity.ts';
 import { parseJsonObject } from '../kernel/json.ts';
 import { REASONS, type Refusal } from '../kernel/refusal.ts';
+import { LINK_CLAIMS } from '../sign-in/identify.ts';
 import type { Tenant } from '../tenants/tenant.ts';
 import { EXIT, type Print, readSettings, readTenant } from './desk.ts';
 
@@ -44,11 +45,7 @@ export async function explain(
 }
 
 function explainClaims(claims: NonNullable<ReturnType<typeof parseJsonObject>>, tenant: Tenant): Explained {
-  const rules = tenant.oidc ?? {
-    claims: { roles: ['roles'], email: ['email'] },
-    optional_claims: ['email' as const, 'roles' as const, 'name' as const],
-  };
-  const person = readPerson(claims, rules);
+  const person = readPerson(claims, tenant.oidc ?? LINK_CLAIMS);
   if (!person.ok) return { admitted: false, refusals: person.refusal.map(describe) };
   const { identity, roles, dropped } = person.value;
   const groups = assignGroups(roles, tenant.groups);

@@ -1,20 +1,14 @@
 /** `gatehouse sessions list|end`: over the same store as the gateways, so that what ends here ends on every replica. */
 import type { Environment } from '../config/settings.ts';
-import { systemClock } from '../kernel/clock.ts';
-import { createSealer } from '../kernel/seal.ts';
-import { createHints } from '../sessions/hint.ts';
-import { createSessionIndex } from '../sessions/session-index.ts';
-import { createSessions, type Session, type Sessions } from '../sessions/sessions.ts';
+import type { Session } from '../sessions/sessions.ts';
 import { keys } from '../storage/keys.ts';
 import { atDesk, type Desk, type Print } from './desk.ts';
 
 type Options = { readonly tenant: string; readonly sub?: string; readonly json?: boolean };
-type SessionDesk = Desk & { readonly sessions: Sessions };
 
 /** @returns the exit code */
 export async function listSessions(options: Options, environment: Environment, print: Print): Promise<number> {
-  return atDesk(options.tenant, environment, print, async (base) => {
-    const desk = { ...base, sessions: sessionsAt(base) };
+  return atDesk(options.tenant, environment, print, async (desk) => {
     const rows = [];
     for await (const session of sessionsOf(desk, options.sub)) rows.push(await rowOf(desk, session));
     if (options.json) print(`${JSON.stringify(rows, null, 2)}\n`);
@@ -35,8 +29,7 @@ export async function endSessions(options: EndOptions, environment: Environment,
     print('Say which: --sub, --session or --all.\n');
     return 2;
   }
-  return atDesk(options.tenant, environment, print, async (base) => {
-    const desk = { ...base, sessions: sessionsAt(base) };
+  return atDesk(options.tenant, environment, print, async (desk) => {
     let ended = 0;
     for await (const { idDigest } of sessionsOf(desk, options.sub)) {
       if (options.session !== undefined && options.session !== idDigest) continue;
@@ -47,12 +40,7 @@ export async function endSessions(options: EndOptions, environment: Environment,
   });
 }
 
-function sessionsAt({ store, settings }: Desk): Sessions {
-  const hints = createHints(store, createSealer(settings.cookieKeys, 'id token hint'));
-  return createSessions({ store, index: createSessionIndex(store), hints, clock: systemClock, audit: () => {} });
-}
-
-async function* sessionsOf({ store, sessions, tenant }: SessionDesk, sub: string | undefined): AsyncIterable<Session> {
+async function* sessionsOf({ store, sessions, tenant }: Desk, sub: string | undefined): AsyncIterable<Session> {
   const prefix = keys.sessions(tenant.id);
   const seen = new Set<string>();
   for await (const key of store.scan(prefix)) {
@@ -63,7 +51,7 @@ async function* sessionsOf({ store, sessions, tenant }: SessionDesk, sub: string
   }
 }
 
-async function rowOf({ sessions, tenant }: SessionDesk, session: Session) {
+async function rowOf({ sessions, tenant }: Desk, session: Session) {
   const { record, idDigest } = session;
   return {
     session: idDigest,

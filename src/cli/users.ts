@@ -1,13 +1,6 @@
 /** `gatehouse users list|remove`: the people who came by signed links, as the gateway remembers them. */
 import type { Environment } from '../config/settings.ts';
-import { systemClock } from '../kernel/clock.ts';
-import { createSealer } from '../kernel/seal.ts';
 import { type Account, createAccounts } from '../sessions/accounts.ts';
-import { createHints } from '../sessions/hint.ts';
-import { createKnownGroups } from '../sessions/known-groups.ts';
-import { createSessionIndex } from '../sessions/session-index.ts';
-import { createSessions } from '../sessions/sessions.ts';
-import { createPersonSessions } from '../sessions/sync.ts';
 import { atDesk, type Desk, EXIT, type Print } from './desk.ts';
 
 type Options = { readonly tenant: string; readonly sub?: string; readonly json?: boolean };
@@ -34,11 +27,7 @@ export async function removeUsers(options: RemoveOptions, environment: Environme
     return EXIT.usage;
   }
   return atDesk(options.tenant, environment, print, async (desk) => {
-    const { store, tenant, settings } = desk;
-    const hints = createHints(store, createSealer(settings.cookieKeys, 'id token hint'));
-    const index = createSessionIndex(store);
-    const sessions = createSessions({ store, index, hints, clock: systemClock, audit: () => {} });
-    const persons = createPersonSessions(sessions, index, createKnownGroups(store), systemClock, () => {});
+    const { store, tenant, persons } = desk;
     const accounts = createAccounts(store);
     let removed = 0;
     for await (const account of accountsOf(desk, options.sub)) {

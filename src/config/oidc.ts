@@ -113,7 +113,7 @@ export const oidc = given.transform((file) => {
   const preset = file.preset === undefined ? undefined : PRESETS[file.preset];
   // a mode that suits one flow may be forbidden in the other (Multiple Response Types 3)
   const isPresetsFlow = file.flow === undefined || file.flow === preset?.settings?.flow;
-  const { roles, email } = { ...preset?.claims, ...said(file.claims ?? {}) };
+  const { roles = preset?.claims?.roles, email } = file.claims ?? {};
   return {
     flow: preset?.settings?.flow ?? ('implicit' as const),
     response_mode: (isPresetsFlow && preset?.settings?.response_mode) || ('form_post' as const),

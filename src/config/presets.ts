@@ -20,7 +20,7 @@ export type PresetName = (typeof PRESET_NAMES)[number];
 type Quirk = 'logout_token_without_exp' | 'frontchannel_sid_only' | 'lenient_auth_time';
 
 export type Preset = {
-  readonly claims?: { readonly roles?: readonly string[]; readonly email?: readonly string[] };
+  readonly claims?: { readonly roles: readonly string[] };
   /** `keys`: an object, or a list of such, whose names are the roles */
   readonly rolesShape?: 'values' | 'keys';
   readonly optionalClaims?: ('email' | 'roles' | 'name')[];

@@ -27,6 +27,17 @@ export type RequestState = {
   shownPath?: string;
 };
 
+/** One line for each request. @param startedAt by `performance.now()` @param asked the path without its query */
+export type LogRequest = (
+  seen: RequestState,
+  asked: { readonly method: string; readonly path: string },
+  status: number,
+  startedAt: number,
+) => void;
+
+/** Nothing was answered, because nobody was there any more; nginx's word for it. */
+export const CLIENT_GONE = 499;
+
 export type Context = Koa.ParameterizedContext<RequestState>;
 
 export const URL_MAX_CHARACTERS = 16 * 1024;

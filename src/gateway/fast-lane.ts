@@ -5,7 +5,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { NetworkList } from '../config/networks.ts';
-import { type RequestState, seeRequest, URL_MAX_CHARACTERS } from '../edge/request.ts';
+import { CLIENT_GONE, type LogRequest, type RequestState, seeRequest, URL_MAX_CHARACTERS } from '../edge/request.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import { formOf } from '../sign-in/link-forms.ts';
 import type { Renewal } from '../sign-in/renewal.ts';
@@ -24,20 +24,13 @@ type Dependencies = {
   readonly admission: Admission;
   readonly forwardAuth: Pick<ForwardAuth, 'allowNow'>;
   readonly proxy: AppProxy;
-  /** what the log says where nothing was answered */
-  readonly clientGone: number;
-  readonly log: (
-    seen: RequestState,
-    asked: { readonly method: string; readonly path: string },
-    status: number,
-    startedAt: number,
-  ) => void;
+  readonly log: LogRequest;
   /** answers what the app did not */
   readonly fail: (request: IncomingMessage, response: ServerResponse, seen: RequestState) => void;
 };
 
 export function createFastLane(dependencies: Dependencies): FastLane {
-  const { trusted, registry, renewal, admission, forwardAuth, proxy, clientGone, log, fail } = dependencies;
+  const { trusted, registry, renewal, admission, forwardAuth, proxy, log, fail } = dependencies;
 
   function allow(request: IncomingMessage, response: ServerResponse, query: string): boolean {
     const startedAt = performance.now();
@@ -70,7 +63,7 @@ export function createFastLane(dependencies: Dependencies): FastLane {
     seen.place = place;
     const asSeen = upstream.strip_prefix ? judged.within : judged.path;
     proxy.pass(request, response, { place, upstream, path: asSeen, session, told, requestId: seen.requestId }).then(
-      () => log(seen, { method, path }, response.headersSent ? response.statusCode : clientGone, startedAt),
+      () => log(seen, { method, path }, response.headersSent ? response.statusCode : CLIENT_GONE, startedAt),
       (error: unknown) => {
         seen.failure = error instanceof GatewayFailure ? error : new GatewayFailure('internal_error', { cause: error });
         fail(request, response, seen);

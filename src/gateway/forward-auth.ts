@@ -3,15 +3,13 @@
  * an identity, whatever the request looks like (CVE-2026-25748, CVE-2026-34457). What was asked for is told by headers of trusted
  * proxies, or by `?tenant=` in the proxy's own configuration.
  */
-
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { DialectName } from '../config/links.ts';
 import { canonicalPath, pathWithin } from '../edge/path.ts';
 import type { Context, RequestState } from '../edge/request.ts';
 import { decideAccess } from '../identity/access.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import type { Session, Sessions } from '../sessions/sessions.ts';
-import { formOf, readSent } from '../sign-in/link-forms.ts';
+import { formOf, parametersOf, readSent } from '../sign-in/link-forms.ts';
 import type { Renewal } from '../sign-in/renewal.ts';
 import { parseReturnPath } from '../sign-in/return-path.ts';
 import { signInUrl } from '../sign-in/start.ts';
@@ -44,7 +42,7 @@ export function createForwardAuth({ registry, sessions, renewal, admission }: De
   function allowNow(request: IncomingMessage, seen: RequestState, querystring: string) {
     const query = new URLSearchParams(querystring);
     const subject = findSubject(request, seen, query, registry);
-    if (subject === undefined || isLink(subject)) return undefined;
+    if (subject === undefined || linkUrl(subject) !== undefined) return undefined;
     const asked = { method: request.method ?? '', headers: request.headers };
     const session = sessions.known(subject.place.tenant, asked);
     if (session === undefined || renewal.isDue(subject.place.tenant, session.record)) return undefined;
@@ -61,10 +59,9 @@ export function createForwardAuth({ registry, sessions, renewal, admission }: De
     if (subject === undefined) throw new GatewayFailure('sign_in_required', { reason: 'subject_unknown' });
     const { place, target } = subject;
     ctx.state.place = place;
-    const [path = '', asked = ''] = (target ?? '').split(/\?(.*)/s);
-    const form = formOf(place, path, asked);
+    const link = linkUrl(subject);
     // a signed link: opened here, so that the app never sees it
-    if (form !== undefined) return askToSignIn(ctx, query, linkUrl(form, place, path, asked));
+    if (link !== undefined) return askToSignIn(ctx, query, link);
     const url = signInUrl(place, parseReturnPath(target, place));
     const session = await sessions.find(place.tenant, ctx);
     if (session === undefined) return askToSignIn(ctx, query, url);
@@ -109,17 +106,13 @@ function askToSignIn(ctx: Context, query: URLSearchParams, url: string): void {
   ctx.body = '';
 }
 
-function isLink({ place, target = '' }: Subject): boolean {
+/** Where a signed link that is asked about is opened; one that cannot be read has nothing to lose there. `undefined`: it is none. */
+function linkUrl({ place, target = '' }: Subject): string | undefined {
   const [path = '', query = ''] = target.split(/\?(.*)/s);
-  return formOf(place, path, query) !== undefined;
-}
-
-/** The same link at an address of ours. One that cannot be read has nothing to lose there. */
-function linkUrl(form: DialectName, place: Place, path: string, query: string): string {
+  const form = formOf(place, path, query);
+  if (form === undefined) return undefined;
   const sent = readSent(form, place, path, query);
-  const { dialect: _, ...parameters } = sent.ok ? sent.value : { dialect: form };
-  const said = Object.entries(parameters).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]));
-  return urls.link(place.tenant, place.site, Object.fromEntries(said));
+  return urls.link(place.tenant, place.site, sent.ok ? parametersOf(sent.value) : {});
 }
 
 /** Where the path is not known, rules about paths cannot be judged: then nothing that has any is open. */

@@ -4,24 +4,13 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type Koa from 'koa';
-import type { RequestState } from '../edge/request.ts';
+import { CLIENT_GONE, type LogRequest, type RequestState } from '../edge/request.ts';
 import type { Audit } from '../kernel/events.ts';
 import type { GatewayFailure } from '../kernel/failure.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 
 const PATH_MAX_CHARACTERS = 512;
-
-/** Nothing was answered, because nobody was there any more; nginx's word for it. */
-export const CLIENT_GONE = 499;
-
-/** @param startedAt by `performance.now()` @param path without its query */
-export type LogRequest = (
-  seen: RequestState,
-  asked: { readonly method: string; readonly path: string },
-  status: number,
-  startedAt: number,
-) => void;
 
 export function createLogRequest({ logger, requests }: Log, audit: Audit, count: Metrics['request']): LogRequest {
   return ({ requestId, client, place, failure, shownPath }, { method, path }, status, startedAt) => {

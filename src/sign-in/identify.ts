@@ -22,7 +22,7 @@ export type Unidentified = {
 };
 
 /** A dialect has looked at what it requires; the rest may be absent. */
-const LINK_CLAIMS: ClaimRules = {
+export const LINK_CLAIMS: ClaimRules = {
   claims: { roles: ['roles'], email: ['email'] },
   optional_claims: ['email', 'roles', 'name'],
 };

@@ -68,14 +68,21 @@ export function readParameters(
   const of = (name: (typeof NAMES)[number]): string | undefined => parameters.get(name) || undefined;
   const token = fixed ?? of('token');
   if (token === undefined) return refuse('parameters_missing', { name: 'token' });
-  const { public_key, return_to, login_url, logout_url, custom_domain } = {
+  return ok({
+    token,
+    dialect,
     public_key: of('public_key'),
     return_to: of('return_to'),
     login_url: of('login_url'),
     logout_url: of('logout_url'),
     custom_domain: of('custom_domain'),
-  };
-  return ok({ token, dialect, public_key, return_to, login_url, logout_url, custom_domain });
+  });
+}
+
+/** What `readParameters` reads, to be sent on or kept. */
+export function parametersOf(sent: LinkSent): Record<string, string> {
+  const there = NAMES.flatMap((name) => (sent[name] === undefined ? [] : [[name, sent[name]]]));
+  return Object.fromEntries(there);
 }
 
 /** Those of a tenant's connections that a link may be signed by. */

@@ -5,7 +5,7 @@
 import type { LinkConfig } from '../config/links.ts';
 import { ok, type Result, refuse } from '../kernel/result.ts';
 import type { Place } from '../tenants/registry.ts';
-import { type LinkSent, loginUrlOf } from './link-forms.ts';
+import { type LinkSent, loginUrlOf, parametersOf } from './link-forms.ts';
 import { parseReturnPath, type ReturnPath } from './return-path.ts';
 
 export type LinkPages = {
@@ -66,8 +66,6 @@ function otherHost({ custom_domain, ...sent }: LinkSent, { tenant, site }: Place
   if (host === site.host || host === site.host.replace(/:\d+$/, '')) return undefined;
   if (!tenant.hosts.includes(host)) return null;
   const port = /:\d+$/.exec(site.host)?.[0] ?? '';
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(sent))
-    if (value !== undefined && name !== 'dialect') query.set(name, value);
+  const query = new URLSearchParams(parametersOf(sent));
   return `${site.scheme}://${host}${port}/sso/jwt/login?${query}`;
 }

@@ -12,7 +12,8 @@ import { keys } from '../storage/keys.ts';
 import type { Store } from '../storage/store.ts';
 import type { Place } from '../tenants/registry.ts';
 import { urls } from '../tenants/tenant.ts';
-import { type LinkSent, readParameters } from './link-forms.ts';
+import { type LinkSent, parametersOf, readParameters } from './link-forms.ts';
+import { setOwnCookie } from './start.ts';
 
 const KEPT_MS = 5 * 60_000;
 
@@ -29,21 +30,10 @@ export type PendingLinks = {
 export function createPendingLinks(store: Store, sealer: Sealer): PendingLinks {
   async function keep(ctx: Context, place: Place, sent: LinkSent): Promise<void> {
     const name = random256();
-    const { dialect = null, ...parameters } = sent;
-    const query = new URLSearchParams();
-    for (const [key, value] of Object.entries(parameters)) if (value !== undefined) query.set(key, value);
-    const sealed = await sealer.seal([place.tenant.id, dialect, String(query)]);
+    const query = new URLSearchParams(parametersOf(sent));
+    const sealed = await sealer.seal([place.tenant.id, sent.dialect ?? null, String(query)]);
     await store.set(keys.pending(place.tenant.id, digest(name)), sealed, KEPT_MS);
-    ctx.cookies.secure = true; // TLS ends in front of us; PUBLIC_URL was checked at start
-    ctx.cookies.set(cookieOf(place), name, {
-      httpOnly: true,
-      secure: true,
-      sameSite: 'lax',
-      path: '/',
-      overwrite: true,
-      signed: false,
-      maxAge: KEPT_MS,
-    });
+    setOwnCookie(ctx, cookieOf(place), name, KEPT_MS, 'lax');
   }
 
   async function open(place: Place, sealed: string | undefined): Promise<LinkSent | undefined> {

@@ -1,7 +1,7 @@
 /**
  * A signed link opens a session (contract section 7). Its way, top to bottom: what was sent -> verified link -> whoever is signed in
  * here already -> person -> groups -> spent, once -> account -> session -> 303 to an address without the token. Every step refuses by
- * default; nothing is written before the link is spent. What failed goes to the sender's own page, with the code.
+ * default; before the link is spent nothing is written but whose an Issuely e-mail is. What failed goes to the sender's own page, with the code.
  */
 import { html } from 'hono/html';
 import type { People } from '../connections/links/people.ts';

@@ -1,7 +1,8 @@
 /**
- * Asking for the identity again, silently (`prompt=none`, Core 3.1.2.1), so that roles that are gone at the IdP are gone here.
- * Only for a top-level navigation, once at a time for a session, and never so that a person is stuck: who does not come back
- * from the IdP goes on with the session as it was, until the next time or the absolute limit.
+ * Asking for the identity again, so that roles that are gone at the IdP are gone here; once at a time for a session. By the refresh token
+ * where there is one (Core 12). Otherwise silently by the browser (`prompt=none`, Core 3.1.2.1), only in a top-level navigation, and
+ * never so that a person is stuck: who does not come back from the IdP goes on with the session as it was, until the next time or the
+ * absolute limit.
  *
  * The session keeps its id and its end; only what the IdP says of the person changes. A sign-out that happens meanwhile wins,
  * because only a record that is still there can be changed.
@@ -47,7 +48,7 @@ const REFRESH_LEASE_MS = 30_000;
 
 export type Renewal = {
   /**
-   * By the refresh token, where there is one, for any request. `changed`: look at the session again; `unchanged`: go on with it as it
+   * By the refresh token, where there is one, for any request that may change something. `changed`: look at the session again; `unchanged`: go on with it as it
    * is; `not_ours`: it has none, and the browser has to go round.
    */
   readonly refresh: (ctx: Context, place: Place, session: Session) => Promise<'changed' | 'unchanged' | 'not_ours'>;
@@ -172,6 +173,7 @@ export function createRenewal(dependencies: Dependencies): Renewal {
       if (tenant.oidc?.flow !== 'code' || !isDue(tenant, record)) return 'not_ours';
       const grant = await hints.readRefresh(tenant, idDigest);
       if (grant === undefined) return 'not_ours';
+      if (ctx.method === 'HEAD' || ctx.method === 'OPTIONS') return 'unchanged'; // they never change anything
       // one at a time, on all replicas; the others go on with the session as it is
       if (!(await store.add(keys.renewal(tenant.id, idDigest), '1', REFRESH_LEASE_MS))) return 'unchanged';
       const startedAtMs = clock.nowMs();

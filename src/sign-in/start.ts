@@ -102,13 +102,21 @@ export function signInFailure(
   return failure.status === 403 ? failure.with({ switchUrl: another }) : failure;
 }
 
-/** Sent back on the IdP's cross-site POST too, hence `SameSite=None` (RFC 6265bis 5.6.7.1). Zero removes it. */
-export function setOwnCookie(ctx: Context, name: string, value: string, lifetimeMs: number): void {
+/**
+ * Sent back on the IdP's cross-site POST too, hence `SameSite=None` (RFC 6265bis 5.6.7.1) unless said otherwise. No lifetime removes it.
+ */
+export function setOwnCookie(
+  ctx: Context,
+  name: string,
+  value: string,
+  lifetimeMs: number,
+  sameSite: 'none' | 'lax' = 'none',
+): void {
   ctx.cookies.secure = true; // TLS ends in front of us; PUBLIC_URL was checked at start
   ctx.cookies.set(name, value, {
     httpOnly: true,
     secure: true,
-    sameSite: 'none',
+    sameSite,
     path: '/',
     overwrite: true,
     signed: false,

@@ -12,10 +12,10 @@
  * | `gatehouse:{tenant}:sid:<digest of issuer and sid>` | a set: digests of the sessions of one session at the IdP | the same |
  * | `gatehouse:{tenant}:ended:<person or sid>:<digest>` | when the IdP says that it ended, seconds by its clock, and when that came in, ms by ours | 15 minutes, longer than a token that was asked for before can come in |
  * | `gatehouse:{tenant}:logout:<digest of the jti>` | `1`: this logout token has been obeyed | until it expires, a day at most |
- * | `gatehouse:{tenant}:renewal:<digest of the id>` | `1`: the identity is being asked for again | the tenant's `session.renew` |
+ * | `gatehouse:{tenant}:renewal:<digest of the id>` | `1`: the identity is being asked for again | the tenant's `session.renew`; by refresh token 30 seconds |
  * | `gatehouse:{tenant}:attempt:<attempt id>` | `1`: this attempt was answered | until the attempt would have expired |
  * | `gatehouse:{tenant}:browser:<digest of the attempt cookie>` | digest of the session that this browser got last | 15 minutes, longer than an attempt |
- * | `gatehouse:{tenant}:link:<digest of jti or signature>` | `1`: this signed link was used | until it would have expired |
+ * | `gatehouse:{tenant}:link:<digest of jti or signature>` | `1`: this signed link was used | ten minutes longer than it could be used |
  * | `gatehouse:{tenant}:pending:<digest of the cookie>` | a signed link that waits for the person's word, sealed | 5 minutes |
  * | `gatehouse:{tenant}:account:<digest of issuer and sub>` | a person who came by signed links (sessions/accounts.ts), JSON | until it is removed by command |
  * | `gatehouse:email:<digest of the e-mail>` | the tenant whose it is, for Issuely's links | until it is removed by command |

@@ -447,6 +447,16 @@ describe('renewal by refresh token', () => {
     for (const secret of ['refresh-0', 'refresh-1', 'refresh-2']) expect(house.gateway.logText()).not.toContain(secret);
   });
 
+  it('HEAD and OPTIONS change nothing', async () => {
+    const asked = await signInWithRefresh();
+    refreshWith(asked, { roles: ['invoice-readers'] });
+    house.gateway.clock.advance(DUE_MS);
+    for (const method of ['HEAD', 'OPTIONS']) await visitor.send('/AcmeCorp', { method });
+    await visitor.send('/SSO/Auth?tenant=acme', { method: 'HEAD' });
+    expect(refreshes()).toEqual([]);
+    expect(await sessionOf(visitor)).toMatchObject({ groups: ['billing-admins', 'invoice-readers'] });
+  });
+
   it('twenty requests at once make one', async () => {
     const asked = await signInWithRefresh();
     refreshWith(asked);
