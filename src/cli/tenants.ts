@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { readGatewayFile } from '../config/gateway-file.ts';
+import type { OidcConfig } from '../config/oidc.ts';
 import { formatProblem } from '../config/problem.ts';
 import type { Environment, Settings } from '../config/settings.ts';
 import { createTenantFolder, type TenantChange } from '../config/tenant-folder.ts';
@@ -83,7 +84,7 @@ async function rowOf(
       : {
           redirect_uris: sites.map((site) => urls.callback(tenant, site)),
           logout_uris: sites.map((site) => urls.signOut(tenant, site)),
-          ...(providers === undefined ? { provider: 'not asked' } : await lookAt(providers.of(oidc), oidc.flow)),
+          ...(providers === undefined ? { provider: 'not asked' } : await lookAt(providers.of(oidc), oidc)),
         }),
     links: tenant.links.map(({ dialect }) => dialect),
   };
@@ -91,11 +92,14 @@ async function rowOf(
 
 async function lookAt(
   provider: ReturnType<Providers['of']>,
-  flow: 'implicit' | 'code',
+  { flow, token_algs }: OidcConfig,
 ): Promise<Pick<Row, 'provider' | 'provider_keys'>> {
   try {
-    const { token_endpoint } = await provider.metadata();
+    const { token_endpoint, id_token_signing_alg_values_supported: signs } = await provider.metadata();
     if (flow === 'code' && token_endpoint === undefined) return { provider: 'idp has no usable token_endpoint' };
+    const accepted: readonly string[] = token_algs;
+    if (signs !== undefined && !signs.some((algorithm) => accepted.includes(algorithm)))
+      return { provider: `signs with ${signs.join(', ')}, and token_algs accepts ${accepted.join(', ')}` };
     return { provider: 'ok', provider_keys: await provider.keys.count() };
   } catch (error) {
     if (!(error instanceof GatewayFailure)) throw error;

@@ -42,6 +42,10 @@ const issuer = z
   .refine((text) => !/[?#]/.test(text), 'must have neither query nor fragment')
   .refine((text) => !URL.parse(text)?.username, 'must not hold a user name');
 
+/** Entra's directory in an issuer that stands for several (its v2.0 metadata writes it so). */
+const DIRECTORY = '{tenantid}';
+const directoryId = z.string().regex(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'must be a tid in lower case');
+
 /** A private key as a JWK (RFC 7517), for `private_key_jwt`; which algorithm it is for, the key says or its type does. */
 const privateJwk = z
   .string()
@@ -62,6 +66,7 @@ const given = z
   .strictObject({
     preset: z.enum(PRESET_NAMES).optional(),
     issuer,
+    allowed_tids: z.array(directoryId).min(1).max(100).optional(),
     client_id: z.string().min(1).max(1024),
     flow: z.enum(['implicit', 'code']).optional().meta({ default: 'implicit' }),
     client_secret: z
@@ -86,6 +91,8 @@ const given = z
     max_age: z.int().min(0).nullable().optional().meta({ default: null }),
     acr_values: z.string().min(1).nullable().optional().meta({ default: null }),
     claims: z.strictObject({ roles: claimPath.optional(), email: claimPath.optional() }).optional(),
+    roles_delimiter: z.string().min(1).max(8).nullable().optional().meta({ default: null }),
+    roles_overage: z.enum(['reject', 'ignore']).optional().meta({ default: 'reject' }),
     optional_claims: z
       .array(z.enum(['email', 'roles', 'name']))
       .optional()
@@ -109,7 +116,17 @@ const given = z
     message: 'and client_secret cannot both be',
   });
 
-export const oidc = given.transform((file) => {
+const checked = given
+  .refine(({ issuer, allowed_tids }) => issuer.includes(DIRECTORY) === (allowed_tids !== undefined), {
+    path: ['allowed_tids'],
+    message: `and ${DIRECTORY} in the issuer go together: either would let in everybody, or nobody`,
+  })
+  .refine(({ issuer }) => issuer.split(DIRECTORY).length <= 2, {
+    path: ['issuer'],
+    message: `may hold ${DIRECTORY} once`,
+  });
+
+export const oidc = checked.transform((file) => {
   const preset = file.preset === undefined ? undefined : PRESETS[file.preset];
   // a mode that suits one flow may be forbidden in the other (Multiple Response Types 3)
   const isPresetsFlow = file.flow === undefined || file.flow === preset?.settings?.flow;
@@ -125,9 +142,14 @@ export const oidc = given.transform((file) => {
     acr_values: null,
     discovery_url: null,
     allow_insecure: false,
+    roles_delimiter: null,
+    roles_overage: 'reject' as const,
     /** how the role claim is written; no file says so, a preset may */
     roles_shape: preset?.rolesShape ?? ('values' as const),
+    end_session: preset?.endSession ?? ('standard' as const),
     ...said(file),
+    /** every value of `iss` that is this connection's, exactly */
+    issuers: file.allowed_tids?.map((tid) => inDirectory(file.issuer, tid)) ?? [file.issuer],
     claims: { roles: roles ?? ['roles'], email: email ?? ['email'] },
     optional_claims: file.optional_claims ?? preset?.optionalClaims ?? [],
     quirks: [...new Set([...(preset?.quirks ?? []), ...(file.quirks ?? [])])],
@@ -135,6 +157,11 @@ export const oidc = given.transform((file) => {
 });
 
 export type OidcConfig = z.output<typeof oidc>;
+
+/** `…/{tenantid}/v2.0` -> `…/<tid>/v2.0`; an issuer without it is what it is. */
+export function inDirectory(issuer: string, tid: string): string {
+  return issuer.replace(DIRECTORY, tid);
+}
 
 /** Without what is not there: an absent key must not hide a default. */
 function said<T extends object>(value: T): { [Name in keyof T]: Exclude<T[Name], undefined> };

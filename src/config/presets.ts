@@ -23,6 +23,8 @@ export type Preset = {
   readonly claims?: { readonly roles: readonly string[] };
   /** `keys`: an object, or a list of such, whose names are the roles */
   readonly rolesShape?: 'values' | 'keys';
+  /** `cognito`: an address of its own, with parameters of its own */
+  readonly endSession?: 'standard' | 'cognito';
   readonly optionalClaims?: ('email' | 'roles' | 'name')[];
   readonly quirks?: readonly Quirk[];
   readonly settings?: {
@@ -38,7 +40,8 @@ export const PRESETS: Readonly<Record<PresetName, Preset>> = {
   entra: {
     claims: { roles: ['roles'] },
     quirks: ['frontchannel_sid_only'],
-    source: 'Entra docs, ID token claims reference; nginxinc/nginx-openid-connect#117 for the front channel',
+    source:
+      'Entra docs, ID token claims reference (overage, `tid`) and v2.0 protocols (issuer template); nginxinc/nginx-openid-connect#117',
   },
   okta: {
     claims: { roles: ['groups'] },
@@ -80,7 +83,8 @@ export const PRESETS: Readonly<Record<PresetName, Preset>> = {
   cognito: {
     claims: { roles: ['cognito:groups'] },
     settings: { flow: 'code', response_mode: 'query' },
-    source: 'Cognito user pools, authorization endpoint: `code` or `token`, by the query; ID token',
+    endSession: 'cognito',
+    source: 'Cognito user pools: authorization endpoint (`code` or `token`, by the query), logout endpoint, ID token',
   },
   gitlab: {
     claims: { roles: ['groups_direct'] },

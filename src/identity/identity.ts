@@ -34,6 +34,10 @@ export type ClaimRules = {
   readonly optional_claims: readonly ('email' | 'roles' | 'name')[];
   /** `keys`: an object, or a list of such, whose names are the roles (Zitadel) */
   readonly roles_shape?: 'values' | 'keys';
+  /** between the roles of one text; without it a text is one role */
+  readonly roles_delimiter?: string | null;
+  /** when there are more than the token holds: refuse, or go on without any */
+  readonly roles_overage?: 'reject' | 'ignore';
 };
 
 const TEXT_MAX_CHARACTERS = 1_024;
@@ -62,9 +66,14 @@ export function readPerson(claims: JsonObject, rules: ClaimRules): Result<Person
 
   const sub = take(readSub(member(claims, 'sub')));
   const email = take(readEmail(memberAt(claims, rules.claims.email), isOptional('email')));
-  const sentRoles = rolesAsSent(memberAt(claims, rules.claims.roles), rules.roles_shape);
+  const sentRoles = rolesAsSent(memberAt(claims, rules.claims.roles), rules);
+  const isElsewhere = isOverage(claims, rules, sentRoles);
+  const goesOnWithout = isElsewhere && rules.roles_overage === 'ignore';
+  if (goesOnWithout) dropped.push('roles');
   const roles = take(
-    isOverage(claims, rules, sentRoles) ? refuse('roles_overage') : readRoles(sentRoles, isOptional('roles')),
+    isElsewhere && !goesOnWithout
+      ? refuse('roles_overage', { claim: 'roles' })
+      : readRoles(sentRoles, goesOnWithout || isOptional('roles')),
   );
   const sentName = take(readText('name', member(claims, 'name')));
   const sentUsername = take(readText('preferred_username', member(claims, 'preferred_username')));
@@ -126,8 +135,9 @@ function readRoles(value: unknown, optional: boolean): Result<readonly string[]>
   return ok([...new Set(roles)].filter((role) => role !== ''));
 }
 
-/** An object whose names are the roles, or a list of such. Anything else stays what it is, and is judged as such. */
-function rolesAsSent(value: unknown, shape: ClaimRules['roles_shape']): unknown {
+/** An object whose names are the roles, or a list of such; a text with the tenant's delimiter. Anything else stays what it is, and is judged as such. */
+function rolesAsSent(value: unknown, { roles_shape: shape, roles_delimiter: delimiter }: ClaimRules): unknown {
+  if (typeof value === 'string' && delimiter) return value.split(delimiter).map((role) => role.trim());
   if (shape !== 'keys') return value;
   if (isJsonObject(value)) return Object.keys(value);
   return Array.isArray(value) && value.every(isJsonObject) ? value.flatMap((one) => Object.keys(one)) : value;

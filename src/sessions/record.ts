@@ -101,7 +101,7 @@ export function parseRecord(stored: string, tenant: Tenant, nowMs: number): Sess
 
 /** By a connection that the tenant has today. */
 function isVouchedFor({ connection, issuer }: SessionRecord, { oidc, links }: Tenant): boolean {
-  if (connection === 'oidc') return oidc?.issuer === issuer;
+  if (connection === 'oidc') return oidc?.issuers.includes(issuer) === true;
   return issuer === issuerOf(connection) && links.some(({ dialect }) => dialect === connection);
 }
 

@@ -179,7 +179,7 @@ export function createRenewal(dependencies: Dependencies): Renewal {
       const startedAtMs = clock.nowMs();
       audit('renewal.started', whoOf(ctx));
       try {
-        const verified = await connection.refresh(tenant.oidc, grant, record.sub);
+        const verified = await connection.refresh(tenant.oidc, grant, record);
         if (verified.ok) {
           // first of all: the old one may be worth nothing any more
           await hints.keepRefresh(tenant, idDigest, verified.value.refresh, record.expires_at_ms - startedAtMs);

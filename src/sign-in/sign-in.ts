@@ -25,7 +25,7 @@ export function createHandleSignIn(sessions: Sessions, renewal: Renewal, startSi
       if (parameters.getAll(name).length > 1)
         throw failureOf({ reason: 'parameter_doubled', evidence: { name } }, { event: 'sign_in.refused' });
     const iss = parameters.get('iss');
-    if (iss !== null && iss !== place.tenant.oidc?.issuer)
+    if (iss !== null && place.tenant.oidc?.issuers.includes(iss) !== true)
       throw failureOf({ reason: 'initiation_issuer_mismatch' }, { event: 'sign_in.refused' });
     const returnPath = parseReturnPath(parameters.get('return_to') ?? parameters.get('target_link_uri'), place);
     const round = readRound(parameters.get('round'));

@@ -156,6 +156,23 @@ describe('a tenant’s file', () => {
     expect(await problemsOf(text)).toEqual(expected);
   });
 
+  it('says `{tenantid}` and which directories together, or neither', async () => {
+    const template = 'https://login.microsoftonline.com/{tenantid}/v2.0';
+    const tid = '11111111-1111-4111-8111-111111111111';
+    const file = (issuer: string, more = ''): string =>
+      GOOD.replace('https://idp.example', `'${issuer}'`).replace('  client_id', `${more}  client_id`);
+    expect(await problemsOf(file(template, `  allowed_tids: [${tid}]\n`))).toEqual([]);
+    expect(await problemsOf(file(template))).toEqual([
+      expect.stringMatching('allowed_tids: and {tenantid} in the issuer'),
+    ]);
+    expect(await problemsOf(file('https://idp.example', `  allowed_tids: [${tid}]\n`))).toHaveLength(1);
+    expect(await problemsOf(file(template, '  allowed_tids: []\n'))).not.toEqual([]);
+    expect(await problemsOf(file(template, `  allowed_tids: [${tid.toUpperCase().replace('1', 'A')}]\n`))).toHaveLength(
+      1,
+    );
+    expect(await problemsOf(file(`${template}/{tenantid}`, `  allowed_tids: [${tid}]\n`))).toHaveLength(1);
+  });
+
   it('may speak plain http in production to loopback only', async () => {
     const plain = (host: string) =>
       GOOD.replace('https://idp.example', `http://${host}`).replace(

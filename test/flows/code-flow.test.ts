@@ -176,33 +176,7 @@ describe('the client proves itself', () => {
   });
 });
 
-describe('what the token endpoint says is checked as everywhere', () => {
-  it.each<[string, Claims, string]>([
-    ['another nonce', { nonce: 'other' }, 'token_invalid'],
-    ['another audience', { aud: 'somebody' }, 'token_invalid'],
-    ['another issuer', { iss: 'https://evil.example' }, 'token_invalid'],
-    ['an expired token', { exp: 1 }, 'token_invalid'],
-    ['an old token', { iat: 1_000 }, 'token_invalid'],
-    ['no e-mail', { email: undefined }, 'claims_invalid'],
-    ['no role that counts', { roles: ['chess'] }, 'no_groups'],
-  ])('%s', async (_what, claims, code) => {
-    const asked = await start(visitor);
-    answerWith(asked, claims);
-    expect((await visitor.send(ACME_CALLBACK, form(asked))).json()).toMatchObject({ error: code });
-    expect(await sessionOf(visitor)).toBeUndefined();
-  });
-
-  it('the signature too, though the token came by TLS', async () => {
-    const asked = await start(visitor);
-    answerWith(asked);
-    const { signer } = house.acme;
-    await house.acme.rotate();
-    house.acme.keys = [signer.jwk]; // what is published is not what signs
-    const reply = await visitor.send(ACME_CALLBACK, form(asked));
-    expect(reply.json()).toMatchObject({ error: 'token_invalid' });
-    expect(await sessionOf(visitor)).toBeUndefined();
-  });
-
+describe('the token endpoint answers with (ID tokens: both-flows.test.ts)', () => {
   it.each<[string, Answer, number, string]>([
     ['a refusal of the code', { status: 400, body: { error: 'invalid_grant' } }, 403, 'idp_refused'],
     ['a refusal of the client', { status: 401, body: { error: 'invalid_client' } }, 403, 'idp_refused'],

@@ -43,15 +43,16 @@ export function globexYaml(idp: Adversary, more: TenantYaml = {}, oidc: TenantYa
 
 type HouseOptions = Omit<TestGatewayOptions, 'tenants'> & {
   readonly acme?: TenantYaml;
-  readonly acmeOidc?: TenantYaml;
+  readonly acmeOidc?: TenantYaml | ((idp: Adversary) => TenantYaml);
   readonly globexOidc?: TenantYaml;
 };
 
 export async function openHouse(options: HouseOptions = {}): Promise<House> {
   const [acme, globex] = await Promise.all([openAdversary(), openAdversary()]);
+  const acmeOidc = typeof options.acmeOidc === 'function' ? options.acmeOidc(acme) : options.acmeOidc;
   const gateway = await openGateway({
     ...options,
-    tenants: [acmeYaml(acme, options.acme, options.acmeOidc), globexYaml(globex, {}, options.globexOidc)],
+    tenants: [acmeYaml(acme, options.acme, acmeOidc), globexYaml(globex, {}, options.globexOidc)],
   });
   return {
     gateway,

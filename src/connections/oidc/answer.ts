@@ -60,7 +60,7 @@ export function readGrant(answer: Answer, config: OidcConfig, issExpected: boole
   const [error, sent, iss] = [parameters.get('error'), parameters.get(asked), parameters.get('iss')];
   const token = sent === '' && config.flow === 'code' ? undefined : sent; // an empty ID token is one that does not hold
   // RFC 9207 section 2.4: simple string comparison, and error answers are not exempt
-  if (iss !== undefined && iss !== config.issuer)
+  if (iss !== undefined && !config.issuers.includes(iss))
     return refuse('issuer_parameter_mismatch', { expected: config.issuer });
   if (iss === undefined && issExpected) return refuse('issuer_parameter_missing', { expected: config.issuer });
   if (error !== undefined) return token === undefined ? refuseIdpError(parameters) : refuse('parameters_contradictory');

@@ -6,6 +6,7 @@ import { importJWK } from 'jose';
 import * as client from 'openid-client';
 import type { OidcConfig } from '../../config/tenant-file.ts';
 import type { Clock } from '../../kernel/clock.ts';
+import { parseJsonObject } from '../../kernel/json.ts';
 import type { Outbound } from '../outbound.ts';
 import type { ProviderMetadata } from './provider.ts';
 
@@ -18,13 +19,19 @@ export function configure(config: OidcConfig, metadata: ProviderMetadata): clien
   return loosen(config, new client.Configuration(known, config.client_id));
 }
 
-/** For asking: the token endpoint, UserInfo, pushed requests. */
+/** For asking: the token endpoint, UserInfo, pushed requests. Made for one exchange. */
+export type Asking = {
+  readonly configuration: client.Configuration;
+  /** the ID token of the token endpoint's answer, which the library does not get to see: it is judged in id-token.ts, for both flows alike */
+  readonly idToken: () => string | undefined;
+};
+
 export async function configureToAsk(
   config: OidcConfig,
   metadata: ProviderMetadata,
   outbound: Pick<Outbound, 'fetch'>,
   clock: Clock,
-): Promise<client.Configuration> {
+): Promise<Asking> {
   const { issuer, authorization_endpoint, jwks_uri, token_endpoint, userinfo_endpoint } = metadata;
   const { pushed_authorization_request_endpoint, revocation_endpoint } = metadata;
   const configuration = new client.Configuration(
@@ -36,7 +43,6 @@ export async function configureToAsk(
       ...(userinfo_endpoint && { userinfo_endpoint }),
       ...(revocation_endpoint && { revocation_endpoint }),
       ...(pushed_authorization_request_endpoint && { pushed_authorization_request_endpoint }),
-      id_token_signing_alg_values_supported: [...config.token_algs],
     },
     config.client_id,
     {
@@ -47,9 +53,18 @@ export async function configureToAsk(
     await authenticate(config, metadata),
   );
   configuration.timeout = TIMEOUT_SECONDS;
-  configuration[client.customFetch] = (url, { method, headers, body }) =>
-    outbound.fetch(url, { method, headers: { ...headers }, body });
-  return loosen(config, configuration);
+  const tokenUrl = token_endpoint && new URL(token_endpoint).href;
+  let idToken: string | undefined;
+  configuration[client.customFetch] = async (url, { method, headers, body }) => {
+    const response = await outbound.fetch(url, { method, headers: { ...headers }, body });
+    if (url !== tokenUrl || response.status !== 200) return response;
+    const text = await response.text();
+    const { id_token, ...rest } = parseJsonObject(Buffer.from(text)) ?? {};
+    if (typeof id_token !== 'string') return new Response(text, response);
+    idToken = id_token;
+    return new Response(JSON.stringify(rest), response);
+  };
+  return { configuration: loosen(config, configuration), idToken: () => idToken };
 }
 
 /**

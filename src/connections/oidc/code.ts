@@ -9,6 +9,7 @@ import { isJsonObject, type JsonObject, member, memberAt } from '../../kernel/js
 import { ok, type Result, refuse } from '../../kernel/result.ts';
 import { OutboundError } from '../outbound.ts';
 import type { Answer } from './answer.ts';
+import type { Asking } from './client.ts';
 
 const RETRY_AFTER_SECONDS = '10';
 
@@ -16,14 +17,14 @@ export type Tokens = { readonly idToken: string; readonly accessToken: string; r
 /** A refresh may bring no ID token (Core 12.2). */
 export type RefreshedTokens = Omit<Tokens, 'idToken'> & { readonly idToken?: string };
 
-type Proof = { readonly redirectUri: string; readonly codeVerifier: string; readonly nonce: string };
+type Proof = { readonly redirectUri: string; readonly codeVerifier: string };
 
 /** Throws `idp_unavailable`. */
 export async function redeemCode(
-  configuration: client.Configuration,
+  { configuration, idToken }: Asking,
   { parameters }: Answer,
   code: string,
-  { redirectUri, codeVerifier, nonce }: Proof,
+  { redirectUri, codeVerifier }: Proof,
 ): Promise<Result<Tokens>> {
   const url = new URL(redirectUri);
   url.searchParams.set('code', code);
@@ -32,27 +33,27 @@ export async function redeemCode(
   return asking('token endpoint', async () => {
     const answered = await client.authorizationCodeGrant(configuration, url, {
       pkceCodeVerifier: codeVerifier,
-      expectedNonce: nonce, // looked at again, with all the rest, in id-token.ts
       expectedState: client.skipStateCheck, // the attempt has been opened with it
     });
-    if (answered.id_token === undefined) return refuse('token_response_malformed');
-    return ok({ idToken: answered.id_token, ...tokensOf(answered) });
+    const token = idToken();
+    return token === undefined ? refuse('token_response_malformed') : ok({ idToken: token, ...tokensOf(answered) });
   });
 }
 
 /** RFC 6749 section 6. Throws `idp_unavailable`. */
 export function redeemRefreshToken(
-  configuration: client.Configuration,
+  { configuration, idToken }: Asking,
   token: string,
 ): Promise<Result<RefreshedTokens>> {
   return asking('token endpoint', async () => {
     const answered = await client.refreshTokenGrant(configuration, token);
-    return ok({ ...(answered.id_token && { idToken: answered.id_token }), ...tokensOf(answered) });
+    const fresh = idToken();
+    return ok({ ...(fresh !== undefined && { idToken: fresh }), ...tokensOf(answered) });
   });
 }
 
 /** RFC 7009. Throws `idp_unavailable`. */
-export function revokeToken(configuration: client.Configuration, token: string): Promise<Result<true>> {
+export function revokeToken({ configuration }: Asking, token: string): Promise<Result<true>> {
   return asking('revocation endpoint', async () => {
     await client.tokenRevocation(configuration, token, { token_type_hint: 'refresh_token' });
     return ok(true);
@@ -65,11 +66,7 @@ function tokensOf(answered: client.TokenEndpointResponse): Pick<Tokens, 'accessT
 }
 
 /** Core 5.3.2: of the same `sub`, or not at all. Throws `idp_unavailable`. */
-export function askUserInfo(
-  configuration: client.Configuration,
-  accessToken: string,
-  sub: string,
-): Promise<Result<JsonObject>> {
+export function askUserInfo({ configuration }: Asking, accessToken: string, sub: string): Promise<Result<JsonObject>> {
   return asking('userinfo endpoint', async () => {
     const answered = await client.fetchUserInfo(configuration, accessToken, client.skipSubjectCheck);
     return answered.sub === sub ? ok({ ...answered }) : refuse('userinfo_subject_mismatch');
@@ -138,11 +135,5 @@ function unavailable(where: string, error: unknown): GatewayFailure {
   return new GatewayFailure('idp_unavailable', { reason: `idp ${where}`, cause, headers });
 }
 
-/** openid-client's words for an ID token that does not fit. */
-const TOKEN_FAULTS: ReadonlySet<string> = new Set([
-  'OAUTH_INVALID_RESPONSE',
-  'OAUTH_JWT_CLAIM_COMPARISON_FAILED',
-  'OAUTH_JWT_TIMESTAMP_CHECK_FAILED',
-  'OAUTH_UNSUPPORTED_OPERATION',
-  'OAUTH_PARSE_ERROR',
-]);
+/** openid-client's words for an answer that does not fit. */
+const TOKEN_FAULTS: ReadonlySet<string> = new Set(['OAUTH_INVALID_RESPONSE', 'OAUTH_PARSE_ERROR']);

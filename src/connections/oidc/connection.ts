@@ -12,7 +12,7 @@ import { ok, type Result, refuse } from '../../kernel/result.ts';
 import type { Outbound } from '../outbound.ts';
 import { type RefreshGrant, type VerifiedClaims, verifiedClaims, withClaims, withRefresh } from '../verified-claims.ts';
 import { type Answer, readGrant } from './answer.ts';
-import { configure, configureToAsk } from './client.ts';
+import { type Asking, configure, configureToAsk } from './client.ts';
 import { asking, askUserInfo, filledFrom, isIncomplete, redeemCode, redeemRefreshToken, revokeToken } from './code.ts';
 import { verifyIdToken } from './id-token.ts';
 import { type LogoutOrder, verifyLogoutToken } from './logout-token.ts';
@@ -44,13 +44,16 @@ export type AttemptProof = {
   readonly startedAtMs: number;
 };
 
+/** Whom a session is of: unique together (Core 5.7). */
+export type Subject = { readonly issuer: string; readonly sub: string };
+
 export type OidcConnection = {
   /** The IdP's URL for this attempt. Throws `idp_unavailable`. */
   readonly begin: (config: OidcConfig, options: BeginOptions) => Promise<string>;
   /** Throws `idp_unavailable` where keys are needed and cannot be had. */
   readonly finish: (config: OidcConfig, answer: Answer, attempt: AttemptProof) => Promise<Result<VerifiedClaims>>;
   /** What the IdP says of this person now, without the browser (Core 12). Throws `idp_unavailable`. */
-  readonly refresh: (config: OidcConfig, grant: RefreshGrant, sub: string) => Promise<Result<VerifiedClaims>>;
+  readonly refresh: (config: OidcConfig, grant: RefreshGrant, person: Subject) => Promise<Result<VerifiedClaims>>;
   /** Makes a refresh token worthless, where the IdP can; whether it did is nobody's matter. */
   readonly revoke: (config: OidcConfig, token: string) => Promise<void>;
   /** The IdP's order to end sessions. Throws `idp_unavailable` as above. */
@@ -73,20 +76,20 @@ export function createOidcConnection(
     const metadata = await provider.metadata();
     const code = readGrant(answer, config, metadata.authorization_response_iss_parameter_supported);
     if (!code.ok) return code;
-    const configuration = await configureToAsk(config, metadata, outbound, clock);
-    const tokens = await redeemCode(configuration, answer, code.value, attempt);
+    const asking = await configureToAsk(config, metadata, outbound, clock);
+    const tokens = await redeemCode(asking, answer, code.value, attempt);
     if (!tokens.ok) return tokens;
-    const verified = await verify(config, tokens.value.idToken, attempt);
+    const verified = await verify(config, tokens.value.idToken, answer, attempt);
     if (!verified.ok) return verified;
     const { accessToken, refreshToken } = tokens.value;
-    const complete = await complement(configuration, config, metadata, verified.value, accessToken);
+    const complete = await complement(asking, config, metadata, verified.value, accessToken);
     if (!complete.ok || refreshToken === undefined) return complete;
     return ok(withRefresh(complete.value, { token: refreshToken, nonce: attempt.nonce }));
   }
 
   /** With what UserInfo has to add. */
   async function complement(
-    configuration: client.Configuration,
+    asking: Asking,
     config: OidcConfig,
     metadata: ProviderMetadata,
     verified: VerifiedClaims,
@@ -94,33 +97,33 @@ export function createOidcConnection(
   ): Promise<Result<VerifiedClaims>> {
     const { claims } = verified;
     if (metadata.userinfo_endpoint === undefined || !isIncomplete(claims, config)) return ok(verified);
-    const more = await askUserInfo(configuration, accessToken, String(member(claims, 'sub')));
+    const more = await askUserInfo(asking, accessToken, String(member(claims, 'sub')));
     return more.ok ? ok(withClaims(verified, filledFrom(more.value, claims, config))) : more;
   }
 
-  async function refresh(config: OidcConfig, grant: RefreshGrant, sub: string): Promise<Result<VerifiedClaims>> {
+  async function refresh(config: OidcConfig, grant: RefreshGrant, person: Subject): Promise<Result<VerifiedClaims>> {
     const metadata = await providers.of(config).metadata();
-    const configuration = await configureToAsk(config, metadata, outbound, clock);
-    const tokens = await redeemRefreshToken(configuration, grant.token);
+    const asking = await configureToAsk(config, metadata, outbound, clock);
+    const tokens = await redeemRefreshToken(asking, grant.token);
     if (!tokens.ok) return tokens;
     const { idToken, accessToken, refreshToken = grant.token } = tokens.value;
     const kept = { token: refreshToken, nonce: grant.nonce };
     if (idToken === undefined) {
-      const said = metadata.userinfo_endpoint && (await askUserInfo(configuration, accessToken, sub));
+      const said = metadata.userinfo_endpoint && (await askUserInfo(asking, accessToken, person.sub));
       if (!said) return refuse('token_response_malformed');
-      return said.ok ? ok(withRefresh(fromUserInfo(said.value, config), kept)) : said;
+      return said.ok ? ok(withRefresh(fromUserInfo(said.value, person.issuer), kept)) : said;
     }
     const expected = { config, nonce: grant.nonce, attemptStartedAtMs: 0, isRefreshed: true };
     const verified = await verifyIdToken(idToken, expected, providers.of(config).keys, clock.nowMs());
     if (!verified.ok) return verified;
-    const complete = await complement(configuration, config, metadata, verified.value, accessToken);
+    const complete = await complement(asking, config, metadata, verified.value, accessToken);
     return complete.ok ? ok(withRefresh(complete.value, kept)) : complete;
   }
 
   /** UserInfo came by TLS from the IdP that issued the access token, for this `sub`: as good as a token that says the same now. */
-  function fromUserInfo(claims: JsonObject, config: OidcConfig): VerifiedClaims {
+  function fromUserInfo(claims: JsonObject, issuer: string): VerifiedClaims {
     const issuedAtSeconds = Math.floor(clock.nowMs() / 1000);
-    return verifiedClaims({ connection: 'oidc', issuer: config.issuer, claims, idToken: undefined, issuedAtSeconds });
+    return verifiedClaims({ connection: 'oidc', issuer, claims, idToken: undefined, issuedAtSeconds });
   }
 
   /** Throws `idp_unavailable`. */
@@ -136,7 +139,7 @@ export function createOidcConnection(
     parameters.code_challenge_method = 'S256';
     if (metadata.pushed_authorization_request_endpoint === undefined)
       return client.buildAuthorizationUrl(configure(config, metadata), parameters).href;
-    const configuration = await configureToAsk(config, metadata, outbound, clock);
+    const { configuration } = await configureToAsk(config, metadata, outbound, clock);
     const pushed = await asking('pushed request endpoint', async () =>
       ok(await client.buildAuthorizationUrlWithPAR(configuration, parameters)),
     );
@@ -144,9 +147,13 @@ export function createOidcConnection(
     return pushed.value.href;
   }
 
-  function verify(config: OidcConfig, token: string, { nonce, startedAtMs }: AttemptProof) {
+  async function verify(config: OidcConfig, token: string, answer: Answer, { nonce, startedAtMs }: AttemptProof) {
     const expected = { config, nonce, attemptStartedAtMs: startedAtMs };
-    return verifyIdToken(token, expected, providers.of(config).keys, clock.nowMs());
+    const verified = await verifyIdToken(token, expected, providers.of(config).keys, clock.nowMs());
+    const named = answer.parameters.get('iss');
+    // RFC 9207 section 2.4: the answer and its token come from one issuer
+    const isOther = verified.ok && named !== undefined && named !== verified.value.issuer;
+    return isOther ? refuse('issuer_parameter_mismatch', { expected: verified.value.issuer }) : verified;
   }
 
   return {
@@ -175,7 +182,7 @@ export function createOidcConnection(
     async finish(config, answer, attempt) {
       if (config.flow === 'code') return finishCode(config, answer, attempt);
       const token = readGrant(answer, config, false); // Core 3.2 says who sent it: the signed token does
-      return token.ok ? verify(config, token.value, attempt) : token;
+      return token.ok ? verify(config, token.value, answer, attempt) : token;
     },
 
     refresh,
@@ -194,7 +201,9 @@ export function createOidcConnection(
         .of(config)
         .metadata()
         .catch(() => undefined);
-      if (metadata?.end_session_endpoint === undefined) return undefined;
+      if (metadata === undefined) return undefined;
+      if (config.end_session === 'cognito') return cognitoLogout(config, metadata, options);
+      if (metadata.end_session_endpoint === undefined) return undefined;
       const parameters: Record<string, string> = {
         client_id: config.client_id,
         post_logout_redirect_uri: options.postLogoutRedirectUri,
@@ -204,6 +213,14 @@ export function createOidcConnection(
       return client.buildEndSessionUrl(configure(config, metadata), parameters).href;
     },
   };
+}
+
+/** Cognito's logout endpoint: beside its authorization endpoint, with names of its own, and no hint. */
+function cognitoLogout({ client_id }: OidcConfig, metadata: ProviderMetadata, options: EndSessionOptions): string {
+  const url = new URL(metadata.end_session_endpoint ?? new URL('/logout', metadata.authorization_endpoint));
+  url.searchParams.set('client_id', client_id);
+  url.searchParams.set('logout_uri', options.postLogoutRedirectUri);
+  return url.href;
 }
 
 /** Core 3.1.2.1: `select_account` where it is known to work; every provider knows `login`. */

@@ -41,9 +41,8 @@ export async function verifyIdToken(
   ];
   for (const check of checks) if (!check.ok) return check;
   const issuedAtSeconds = Number(member(claims, 'iat')); // a number: checkIssuedAt
-  return ok(
-    verifiedClaims({ connection: 'oidc', issuer: expected.config.issuer, claims, idToken: token, issuedAtSeconds }),
-  );
+  const issuer = String(member(claims, 'iss')); // one of the tenant's: checkIssuer
+  return ok(verifiedClaims({ connection: 'oidc', issuer, claims, idToken: token, issuedAtSeconds }));
 }
 
 export type Checked = Result<undefined>;
@@ -51,7 +50,8 @@ export const passed: Checked = ok(undefined);
 
 /** 3.1.3.7 item 2. Code points, not URLs: a missing slash is another issuer (Core 14). */
 export function checkIssuer(claims: JsonObject, config: OidcConfig): Checked {
-  return member(claims, 'iss') === config.issuer ? passed : refuse('issuer_mismatch', { expected: config.issuer });
+  const accepted: readonly unknown[] = config.issuers;
+  return accepted.includes(member(claims, 'iss')) ? passed : refuse('issuer_mismatch', { expected: config.issuer });
 }
 
 /** Item 3: we are meant, and nobody else whom the tenant's file does not name. */

@@ -17,6 +17,8 @@ const FORCED_EVERY_MS = 30_000;
 
 export type SigningKey = {
   readonly kid: string | undefined;
+  /** Entra's word for whose tokens the key is, where it says so */
+  readonly issuer: string | undefined;
   /** imported once per algorithm: the same RSA key serves RS256 and PS256 */
   readonly importFor: (algorithm: string) => Promise<CryptoKey>;
   readonly fits: (algorithm: string) => boolean;
@@ -103,6 +105,7 @@ function signingKey(jwk: JsonObject): SigningKey | undefined {
   const imported = new Map<string, Promise<CryptoKey>>();
   return {
     kid: text('kid'),
+    issuer: text('issuer'),
     fits: (algorithm) =>
       (alg === undefined || alg === algorithm || (alg === 'Ed25519' && algorithm === 'EdDSA')) &&
       (CURVES[algorithm] === undefined ? kty === 'RSA' : crv === CURVES[algorithm]),

@@ -47,7 +47,7 @@ export async function verifyLogoutToken(
     checkTokenId(claims),
   ];
   for (const check of checks) if (!check.ok) return check;
-  return ok(orderOf(claims, config));
+  return ok(orderOf(claims));
 }
 
 function checkIssuedAt(claims: JsonObject, config: OidcConfig, nowMs: number): Checked {
@@ -90,7 +90,7 @@ function checkTokenId(claims: JsonObject): Checked {
   return isIdentifier(member(claims, 'jti')) ? passed : refuse('token_id_missing');
 }
 
-function orderOf(claims: JsonObject, config: OidcConfig): LogoutOrder {
+function orderOf(claims: JsonObject): LogoutOrder {
   const text = (name: string): string | undefined => {
     const value = member(claims, name);
     return typeof value === 'string' ? value : undefined;
@@ -98,7 +98,7 @@ function orderOf(claims: JsonObject, config: OidcConfig): LogoutOrder {
   const exp = member(claims, 'exp');
   const issuedAtSeconds = issuedAt(claims);
   return {
-    issuer: config.issuer,
+    issuer: text('iss') ?? '',
     jti: text('jti') ?? '',
     sid: text('sid'),
     sub: text('sub'),

@@ -4,7 +4,7 @@
  * IdP cost it one fetch.
  */
 import { isLoopbackHost } from '../../config/networks.ts';
-import type { OidcConfig } from '../../config/tenant-file.ts';
+import { inDirectory, type OidcConfig } from '../../config/oidc.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import type { Audit } from '../../kernel/events.ts';
 import { GatewayFailure } from '../../kernel/failure.ts';
@@ -29,6 +29,8 @@ export type ProviderMetadata = {
   /** RFC 9207 section 3 */
   readonly authorization_response_iss_parameter_supported: boolean;
   readonly prompt_values_supported: readonly string[] | undefined;
+  /** for operators; which of them count, the tenant's file says */
+  readonly id_token_signing_alg_values_supported: readonly string[] | undefined;
 };
 
 export type Provider = {
@@ -55,9 +57,9 @@ export function createProviders(outbound: Outbound, clock: Clock, audit: Audit, 
   };
 }
 
-/** Discovery 1.0 section 4.1: one trailing slash goes, then the well-known path comes. */
+/** Discovery 1.0 section 4.1: one trailing slash goes, then the well-known path comes. Entra's template is where all directories ask. */
 export function discoveryUrl(issuer: string): string {
-  return `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+  return `${inDirectory(issuer, 'organizations').replace(/\/$/, '')}/.well-known/openid-configuration`;
 }
 
 function createProvider(config: OidcConfig, url: string, outbound: Outbound, clock: Clock, audit: Audit): Provider {
@@ -113,7 +115,7 @@ function parseMetadata(document: JsonObject, config: OidcConfig): ProviderMetada
     issuer: config.issuer,
     authorization_endpoint: required('authorization_endpoint'),
     jwks_uri: required('jwks_uri'),
-    end_session_endpoint: endpoint('end_session_endpoint'),
+    end_session_endpoint: endpoint('end_session_endpoint') ?? endpoint('ping_end_session_endpoint'), // older PingFederate
     token_endpoint: endpoint('token_endpoint'),
     userinfo_endpoint: endpoint('userinfo_endpoint'),
     revocation_endpoint: endpoint('revocation_endpoint'),
@@ -122,6 +124,7 @@ function parseMetadata(document: JsonObject, config: OidcConfig): ProviderMetada
     authorization_response_iss_parameter_supported:
       member(document, 'authorization_response_iss_parameter_supported') === true,
     prompt_values_supported: texts('prompt_values_supported'),
+    id_token_signing_alg_values_supported: texts('id_token_signing_alg_values_supported'),
   };
 }
 

@@ -3,7 +3,7 @@
  * the tenant's and the purpose's to say, never the token's.
  */
 import { type CompactVerifyGetKey, compactVerify } from 'jose';
-import type { OidcConfig } from '../../config/tenant-file.ts';
+import { inDirectory, type OidcConfig } from '../../config/oidc.ts';
 import { type JsonObject, member, parseJsonObject } from '../../kernel/json.ts';
 import { ok, type Result, refuse } from '../../kernel/result.ts';
 import type { KeySource, Purpose, SigningKey } from './keys.ts';
@@ -27,10 +27,18 @@ export async function verifyToken(
 ): Promise<Result<JsonObject>> {
   const header = parseHeader(token, config, kind.types);
   if (!header.ok) return header;
-  const payload = await verifySignature(token, header.value, keys, kind.purpose);
-  if (!payload.ok) return payload;
-  const claims = parseJsonObject(payload.value);
-  return claims === undefined ? refuse('token_payload_malformed') : ok(claims);
+  const signed = await verifySignature(token, header.value, keys, kind.purpose);
+  if (!signed.ok) return signed;
+  const claims = parseJsonObject(signed.value.payload);
+  if (claims === undefined) return refuse('token_payload_malformed');
+  return isKeyOf(signed.value.key, claims, config) ? ok(claims) : refuse('token_key_unknown');
+}
+
+/** Directories of one template share their keys' document, and a key may be for one of them only (Entra, "validate the signing key issuer"). */
+function isKeyOf({ issuer }: SigningKey, claims: JsonObject, config: OidcConfig): boolean {
+  if (config.allowed_tids === undefined || issuer === undefined) return true;
+  const tid = member(claims, 'tid');
+  return typeof tid === 'string' && inDirectory(issuer, tid) === member(claims, 'iss');
 }
 
 /** RFC 7519 section 2: seconds since the epoch. */
@@ -51,7 +59,7 @@ function parseHeader(token: string, config: OidcConfig, types: readonly string[]
   // compared exactly: `none`, `None` and every HS* are simply not in the list, which cannot hold them
   const accepted: readonly unknown[] = config.token_algs;
   if (typeof alg !== 'string' || !accepted.includes(alg))
-    return refuse('token_algorithm', { algorithm: /^[\w-]{1,16}$/.test(String(alg)) ? String(alg) : '(none)' });
+    return refuse('token_algorithm', algorithmEvidence(String(alg), config));
   // RFC 8725 section 3.11: a logout token or an access token is no ID token
   if (typ !== undefined && (typeof typ !== 'string' || !types.includes(typ.toLowerCase()))) return refuse('token_type');
   if (member(header, 'crit') !== undefined) return refuse('token_critical_header');
@@ -60,27 +68,37 @@ function parseHeader(token: string, config: OidcConfig, types: readonly string[]
   return ok({ alg, kid });
 }
 
+function algorithmEvidence(sent: string, { token_algs }: OidcConfig): Record<string, string> {
+  const algorithm = /^[\w-]{1,16}$/.test(sent) ? sent : '(none)';
+  const evidence = { algorithm, accepted: token_algs.join(' ') };
+  if (!algorithm.startsWith('HS')) return evidence;
+  return { ...evidence, fix: 'the provider signs with the client secret: choose a signing key there (RSA, for RS256)' };
+}
+
+type Signed = { readonly payload: Uint8Array; readonly key: SigningKey };
+
 /** Tries once more with fresh keys: the IdP may have rotated a second ago, under a new key id, the old one, or none. */
 async function verifySignature(
   token: string,
   header: Header,
   keys: KeySource,
   purpose: Purpose,
-): Promise<Result<Uint8Array>> {
+): Promise<Result<Signed>> {
   const first = await verifyWithKept(token, header, keys);
   if (first.ok || first.refusal.reason === 'token_key_ambiguous' || !(await keys.refetch(purpose))) return first;
   return verifyWithKept(token, header, keys);
 }
 
-async function verifyWithKept(token: string, header: Header, keys: KeySource): Promise<Result<Uint8Array>> {
+async function verifyWithKept(token: string, header: Header, keys: KeySource): Promise<Result<Signed>> {
   const key = await keys.select(header);
   return key.ok ? verifyWith(token, header.alg, key.value) : key;
 }
 
-async function verifyWith(token: string, algorithm: string, key: SigningKey): Promise<Result<Uint8Array>> {
+async function verifyWith(token: string, algorithm: string, key: SigningKey): Promise<Result<Signed>> {
   try {
     const getKey: CompactVerifyGetKey = () => key.importFor(algorithm);
-    return ok((await compactVerify(token, getKey, { algorithms: [algorithm] })).payload);
+    const { payload } = await compactVerify(token, getKey, { algorithms: [algorithm] });
+    return ok({ payload, key });
   } catch {
     return refuse('token_signature');
   }
