@@ -142,7 +142,7 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
 }
 
 export function openStore(settings: Settings, clock: Clock, logger: Logger): Store {
-  if (settings.redisUrl === undefined) {
+  if (settings.redis === undefined) {
     logger.warn(
       { event: 'store.embedded' },
       'REDIS_URL is not set: sessions are kept in this process alone and end with it',
@@ -150,7 +150,7 @@ export function openStore(settings: Settings, clock: Clock, logger: Logger): Sto
     return createMemoryStore(clock);
   }
   return createRedisStore(
-    settings.redisUrl,
+    settings.redis,
     createComplaint((reason) => logger.error({ event: 'store.error', reason }, 'redis')),
   );
 }

@@ -58,13 +58,13 @@ export async function atDesk(
 ): Promise<number> {
   const settings = readSettings(environment, print);
   if (typeof settings === 'number') return settings;
-  if (settings.redisUrl === undefined) {
+  if (settings.redis === undefined) {
     print('REDIS_URL is not set: what an embedded store holds is in its process alone.\n');
     return EXIT.configuration;
   }
   const tenant = await readTenant(id, settings, environment, print);
   if (typeof tenant === 'number') return tenant;
-  const store = createRedisStore(settings.redisUrl, () => {});
+  const store = createRedisStore(settings.redis, () => {});
   try {
     await reach(store);
     return await work({ store, tenant, ...openSessions(store, settings) });

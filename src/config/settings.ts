@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os';
 import { z } from 'zod';
 import { Secret } from '../kernel/secret.ts';
 import { isLoopbackHost, type NetworkList, parseNetworks } from './networks.ts';
+import { parseRedisUrl, type RedisAddress } from './redis-url.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -18,8 +19,8 @@ export type Settings = {
   readonly opsHost: string;
   readonly opsPort: number;
   readonly configDir: string;
-  /** holds a password, perhaps; undefined: the embedded store */
-  readonly redisUrl: Secret | undefined;
+  /** undefined: the embedded store */
+  readonly redis: RedisAddress | undefined;
   /** at least one; the first signs and seals, all verify and open */
   readonly cookieKeys: readonly Secret[];
   readonly trustedProxies: NetworkList;
@@ -72,20 +73,13 @@ const trustedProxies = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
-function isRedisUrl(text: string): boolean {
-  try {
-    const { username, password } = new URL(text);
-    decodeURIComponent(`${username}${password}`);
-    return /^rediss?:\/\/./.test(text);
-  } catch {
-    return false;
-  }
-}
-
-const redisUrl = z
-  .string()
-  .refine(isRedisUrl, 'must be a redis:// or rediss:// URL')
-  .transform((text) => new Secret(text));
+const redisUrl = z.string().transform((text, context) => {
+  const address = parseRedisUrl(text);
+  if (address !== undefined) return address;
+  const message = 'must be a redis:// or rediss:// URL, redis+sentinel://h1,h2/NAME or redis+cluster://h1,h2';
+  context.addIssue({ code: 'custom', message });
+  return z.NEVER;
+});
 
 const schema = z.object({
   PUBLIC_URL: publicUrl.optional(),
@@ -132,7 +126,7 @@ export function parseSettings(environment: Environment): Settings | { problems: 
     opsHost: values.OPS_HOST,
     opsPort: values.OPS_PORT,
     configDir: values.CONFIG_DIR,
-    redisUrl: values.REDIS_URL,
+    redis: values.REDIS_URL,
     cookieKeys: values.COOKIE_KEYS ?? [new Secret(randomBytes(COOKIE_KEY_MIN_BYTES).toString('base64url'))],
     trustedProxies: values.TRUSTED_PROXIES,
     workers: values.WORKERS,

@@ -1,16 +1,13 @@
 /**
- * The store on Redis 6.2 or newer, through ioredis. Every command ends within a bounded time, and whatever goes wrong is a
- * `StoreUnavailable`. The connection comes back by itself.
+ * The store on Redis 6.2 or newer, through ioredis. Every command is about one key, so that a Cluster serves as one server does; it ends
+ * within a bounded time, and whatever goes wrong is a `StoreUnavailable`. The connection comes back by itself.
  */
-import { Redis } from 'ioredis';
-import type { Secret } from '../kernel/secret.ts';
+import type { Redis } from 'ioredis';
+import type { RedisAddress } from '../config/redis-url.ts';
+import { type Connection, connect } from './connect.ts';
 import { type Listener, type Store, StoreUnavailable } from './store.ts';
 
-/** A healthy Redis answers in well under a millisecond; a person should see an error page rather than wait. */
-const COMMAND_TIMEOUT_MS = 250;
-const CONNECT_TIMEOUT_MS = 2_000;
 const SILENCE_MAX_MS = 2_000;
-const RECONNECT_MAX_MS = 1_000;
 
 /** Scripts run as one step. */
 const REPLACE_IF = `
@@ -25,23 +22,15 @@ redis.call('PEXPIREAT', KEYS[1], last[2])`;
 const SCAN_COUNT = 500;
 /** One channel for all: what changes is rare beside what is read. */
 const CHANNEL = 'gatehouse:changed';
-const SUBSCRIBE_EVERY_MS = 1_000;
-
-/** Of both connections. */
-const OPTIONS = {
-  commandTimeout: COMMAND_TIMEOUT_MS,
-  connectTimeout: CONNECT_TIMEOUT_MS,
-  maxRetriesPerRequest: 1,
-  enableOfflineQueue: false, // a command that cannot be sent now is an error now
-  retryStrategy: (attempt: number) => Math.min(50 * 2 ** attempt, RECONNECT_MAX_MS),
-  connectionName: 'gatehouse',
-};
+const LISTEN_EVERY_MS = 1_000;
 
 /** @param onError told of connection errors, which ioredis repeats until it is connected again */
-export function createRedisStore(url: Secret, onError: (error: Error) => void): Store {
-  const redis = new Redis(url.reveal(), { ...OPTIONS, enableAutoPipelining: true });
+export function createRedisStore(address: RedisAddress, onError: (error: Error) => void): Store {
+  const connection = connect(address);
+  const { redis } = connection;
   redis.on('error', onError);
-  const ears: Redis[] = [];
+  redis.on('ready', () => void warnOfEviction(connection, onError));
+  const ears: Ear[] = [];
   let isHeard = true;
   let answeredAt = performance.now();
 
@@ -96,14 +85,15 @@ export function createRedisStore(url: Secret, onError: (error: Error) => void): 
       await answer(redis.zrem(key, member));
     },
     async *scan(prefix) {
-      let cursor = '0';
-      do {
-        const [next, found] = await answer(
-          redis.scan(cursor, 'MATCH', `${prefix.replace(/[*?[\]\\]/g, '\\$&')}*`, 'COUNT', SCAN_COUNT),
-        );
-        yield* found;
-        cursor = next;
-      } while (cursor !== '0');
+      const pattern = `${prefix.replace(/[*?[\]\\]/g, '\\$&')}*`;
+      for (const master of connection.masters()) {
+        let cursor = '0';
+        do {
+          const [next, found] = await answer(master.scan(cursor, 'MATCH', pattern, 'COUNT', SCAN_COUNT));
+          yield* found;
+          cursor = next;
+        } while (cursor !== '0');
+      }
     },
     async announce(key) {
       try {
@@ -119,49 +109,81 @@ export function createRedisStore(url: Secret, onError: (error: Error) => void): 
       }
     },
     listen(listener) {
-      const ear = openEar(url, listener, onError);
-      ears.push(ear.redis);
+      const ear = openEar(connection, listener, onError);
+      ears.push(ear);
       return () => isHeard && ear.hears();
     },
     async ping() {
-      await answer(redis.ping());
+      await answer(connection.probe());
     },
     async close() {
-      for (const connection of [redis, ...ears]) connection.disconnect();
+      for (const ear of ears) ear.close();
+      redis.disconnect();
     },
   };
 }
 
+/** What was used once must be remembered as used: a server that forgets what it likes forgets that too. */
+async function warnOfEviction({ masters }: Connection, warn: (error: Error) => void): Promise<void> {
+  for (const master of masters()) {
+    const said = await master.info('memory').catch(() => ''); // a user of ACL that may not ask gets no advice
+    const [, limit = '0'] = /^maxmemory:(\d+)/m.exec(said) ?? [];
+    const [, policy = 'noeviction'] = /^maxmemory_policy:([\w-]+)/m.exec(said) ?? [];
+    if (limit === '0' || policy === 'noeviction') continue;
+    warn(
+      new Error(`Redis may evict keys (maxmemory-policy ${policy}): set noeviction, or used links can be used again`),
+    );
+  }
+}
+
+type Ear = { readonly hears: () => boolean; readonly close: () => void };
+
 /**
- * A connection of its own, since one that listens can do nothing else in RESP2. It says so again each second: a connection that the
- * network forgot is noticed by that, and nobody else would ever notice.
+ * A connection of its own that listens. It says so again each second: a connection that the network forgot is noticed by that, and
+ * nobody else would ever notice. One that does not come back by itself gets a successor.
  */
-function openEar(url: Secret, listener: Listener, onError: (error: Error) => void) {
-  const redis = new Redis(url.reveal(), { ...OPTIONS, protocol: 2, autoResubscribe: false });
+function openEar(connection: Pick<Connection, 'openEar'>, listener: Listener, onError: (error: Error) => void): Ear {
   let hears = false;
+  let closed = false;
+  let redis = open();
+  const again = setInterval(tick, LISTEN_EVERY_MS).unref();
 
   function turn(hearing: boolean): void {
     if (hears !== hearing) listener(undefined); // what was said meanwhile is lost
     hears = hearing;
   }
 
-  function subscribe(): void {
-    if (redis.status !== 'ready') return;
-    redis.subscribe(CHANNEL).then(
+  function open(): Redis {
+    const opened = connection.openEar();
+    opened.on('error', onError);
+    opened.on('message', (_channel, key) => listener(key));
+    opened.on('ready', () => subscribe(opened));
+    opened.on('close', () => turn(false));
+    return opened;
+  }
+
+  function subscribe(opened: Redis): void {
+    opened.subscribe(CHANNEL).then(
       () => turn(true),
       (error: Error) => {
         turn(false);
         onError(error);
-        if (!error.message.startsWith('NOPERM')) redis.disconnect(true);
+        if (!error.message.startsWith('NOPERM')) opened.disconnect(true);
       },
     );
   }
 
-  const again = setInterval(subscribe, SUBSCRIBE_EVERY_MS).unref();
-  redis.on('error', onError);
-  redis.on('message', (_channel, key) => listener(key));
-  redis.on('ready', subscribe);
-  redis.on('close', () => turn(false));
-  redis.on('end', () => clearInterval(again));
-  return { redis, hears: () => hears };
+  function tick(): void {
+    if (redis.status === 'ready') subscribe(redis);
+    else if (redis.status === 'end' && !closed) redis = open();
+  }
+
+  return {
+    hears: () => hears,
+    close() {
+      closed = true;
+      clearInterval(again);
+      redis.disconnect();
+    },
+  };
 }

@@ -22,7 +22,7 @@ describe('the environment', () => {
       opsHost: '127.0.0.1',
       opsPort: 9090,
       configDir: 'config',
-      redisUrl: undefined,
+      redis: undefined,
       logLevel: 'info',
     });
     expect(settings({}).publicUrl.origin).toBe('http://127.0.0.1:3000');
@@ -31,7 +31,7 @@ describe('the environment', () => {
   });
 
   it('treats what is set to nothing as not set', () => {
-    expect(settings({ PUBLIC_URL: '', REDIS_URL: '', COOKIE_KEYS: '' }).redisUrl).toBeUndefined();
+    expect(settings({ PUBLIC_URL: '', REDIS_URL: '', COOKIE_KEYS: '' }).redis).toBeUndefined();
   });
 
   const cases: [string, Record<string, string>, string[]][] = [
@@ -50,6 +50,12 @@ describe('the environment', () => {
     ['a network with two prefixes', { TRUSTED_PROXIES: '10.0.0.0/8/16' }, ['TRUSTED_PROXIES']],
     ['another store', { REDIS_URL: 'http://x' }, ['REDIS_URL']],
     ['one port for both listeners', { PORT: '9090' }, ['OPS_PORT']],
+    ['a Sentinel without the name of a group', { REDIS_URL: 'redis+sentinel://a,b' }, ['REDIS_URL']],
+    ['a Sentinel with a database that is none', { REDIS_URL: 'redis+sentinel://a,b/main/x' }, ['REDIS_URL']],
+    ['a Cluster without a host', { REDIS_URL: 'redis+cluster://a,/' }, ['REDIS_URL']],
+    ['a Cluster with a database, which it has not', { REDIS_URL: 'redis+cluster://a/1' }, ['REDIS_URL']],
+    ['a port that is none, of one of several', { REDIS_URL: 'redis+cluster://a:6379,b:x' }, ['REDIS_URL']],
+    ['a store with a parameter that nobody knows', { REDIS_URL: 'redis+sentinel://a/main?tls=1' }, ['REDIS_URL']],
     ['a store whose password is not encoded', { REDIS_URL: 'redis://:%zz@h' }, ['REDIS_URL']],
     ['an unknown log level', { LOG_LEVEL: 'loud' }, ['LOG_LEVEL']],
     [
@@ -80,6 +86,47 @@ describe('the environment', () => {
     expect(JSON.stringify(settings({ COOKIE_KEYS: KEY, REDIS_URL: 'redis://:topsecret@x' }))).not.toMatch(
       /topsecret|kkkk/,
     );
+  });
+
+  it.each<[string, object]>([
+    ['redis://h:7000/2', { kind: 'single' }],
+    [
+      'redis+sentinel://h1,h2:7000/main',
+      {
+        kind: 'sentinel',
+        sentinels: [
+          { host: 'h1', port: 26379 },
+          { host: 'h2', port: 7000 },
+        ],
+        name: 'main',
+        db: 0,
+        tls: false,
+      },
+    ],
+    ['rediss+sentinel://ada:x@h1/main/3?sentinel_password=y', { kind: 'sentinel', username: 'ada', db: 3, tls: true }],
+    [
+      'redis+cluster://[::1]:80,h2',
+      {
+        kind: 'cluster',
+        nodes: [
+          { host: '::1', port: 80 },
+          { host: 'h2', port: 6379 },
+        ],
+        tls: false,
+      },
+    ],
+    ['rediss+cluster://:p%40ss@h1', { kind: 'cluster', tls: true }],
+  ])('reaches Redis by %s', (url, address) => {
+    expect(settings({ REDIS_URL: url }).redis).toMatchObject(address);
+  });
+
+  it('keeps the passwords of all of them to itself', () => {
+    const { redis } = settings({ REDIS_URL: 'redis+sentinel://u:top%40hidden@h1/main?sentinel_password=more-hidden' });
+    expect(JSON.stringify(redis)).not.toContain('hidden');
+    expect(redis?.kind === 'sentinel' && [redis.password?.reveal(), redis.sentinel.password?.reveal()]).toEqual([
+      'top@hidden',
+      'more-hidden',
+    ]);
   });
 
   it('trusts proxies by address and by network, in both families', () => {

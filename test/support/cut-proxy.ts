@@ -9,11 +9,14 @@ export type CutProxy = {
   readonly delay: (ms: number) => void;
   /** connections stay and nothing comes through: what a network that forgot them looks like */
   readonly blackHole: () => void;
+  /** connections that come from now on go to another server */
+  readonly leadTo: (port: number) => void;
   readonly restore: () => void;
   readonly close: () => Promise<void>;
 };
 
-export async function openCutProxy(port: number): Promise<CutProxy> {
+export async function openCutProxy(first: number): Promise<CutProxy> {
+  let port = first;
   let mode: 'through' | 'cut' | 'hole' = 'through';
   let delayMs = 0;
   const sockets = new Set<Socket>();
@@ -54,6 +57,9 @@ export async function openCutProxy(port: number): Promise<CutProxy> {
     },
     blackHole() {
       for (const socket of sockets) holes.add(socket); // those that are open; new ones work
+    },
+    leadTo(next) {
+      port = next;
     },
     restore() {
       mode = 'through';
