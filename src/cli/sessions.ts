@@ -56,6 +56,7 @@ async function rowOf({ sessions, tenant }: Desk, session: Session) {
   return {
     session: idDigest,
     sub: record.sub,
+    issuer: record.issuer,
     name: record.name,
     email: record.email,
     groups: record.groups,

@@ -43,7 +43,7 @@ const issuer = z
   .refine((text) => !URL.parse(text)?.username, 'must not hold a user name');
 
 /** Entra's directory in an issuer that stands for several (its v2.0 metadata writes it so). */
-const DIRECTORY = '{tenantid}';
+export const DIRECTORY = '{tenantid}';
 const directoryId = z.string().regex(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, 'must be a tid in lower case');
 
 /** A private key as a JWK (RFC 7517), for `private_key_jwt`; which algorithm it is for, the key says or its type does. */
@@ -91,7 +91,12 @@ const given = z
     max_age: z.int().min(0).nullable().optional().meta({ default: null }),
     acr_values: z.string().min(1).nullable().optional().meta({ default: null }),
     claims: z.strictObject({ roles: claimPath.optional(), email: claimPath.optional() }).optional(),
-    roles_delimiter: z.string().min(1).max(8).nullable().optional().meta({ default: null }),
+    roles_delimiter: z
+      .string()
+      .regex(/^[^\p{L}\p{N}\p{Cc}]{1,8}$/u, 'must be what no role is written with, such as ;')
+      .nullable()
+      .optional()
+      .meta({ default: null }),
     roles_overage: z.enum(['reject', 'ignore']).optional().meta({ default: 'reject' }),
     optional_claims: z
       .array(z.enum(['email', 'roles', 'name']))
@@ -116,24 +121,43 @@ const given = z
     message: 'and client_secret cannot both be',
   });
 
+/** Entra's directory of everybody's private accounts: whoever likes has one. */
+const CONSUMERS = '9188040d-6c67-4c5b-b112-36a304b66dad';
+
 const checked = given
+  .refine(({ allowed_tids }) => allowed_tids?.includes(CONSUMERS) !== true, {
+    path: ['allowed_tids'],
+    message: `must not have ${CONSUMERS}: it is that of everybody's private accounts`,
+  })
+  .refine(({ issuer }) => !/[{}]|%7[bd]/i.test(issuer.replace(`/${DIRECTORY}/`, '/')), {
+    path: ['issuer'],
+    message: `may hold /${DIRECTORY}/ once, and no other braces`,
+  })
+  .refine(
+    ({ issuer }) => !/^https:\/\/login\.microsoftonline\.com\/(?:common|organizations|consumers)\//.test(issuer),
+    {
+      path: ['issuer'],
+      message: `is nobody's issuer: write ${DIRECTORY} and allowed_tids, or the directory's own`,
+    },
+  )
+  .refine(
+    ({ preset, flow }) => flow !== 'implicit' || (preset !== undefined && PRESETS[preset].settings?.flow) !== 'code',
+    {
+      path: ['flow'],
+      message: 'must be code: this provider has no other',
+    },
+  )
   .refine(({ issuer, allowed_tids }) => issuer.includes(DIRECTORY) === (allowed_tids !== undefined), {
     path: ['allowed_tids'],
     message: `and ${DIRECTORY} in the issuer go together: either would let in everybody, or nobody`,
-  })
-  .refine(({ issuer }) => issuer.split(DIRECTORY).length <= 2, {
-    path: ['issuer'],
-    message: `may hold ${DIRECTORY} once`,
   });
 
 export const oidc = checked.transform((file) => {
   const preset = file.preset === undefined ? undefined : PRESETS[file.preset];
-  // a mode that suits one flow may be forbidden in the other (Multiple Response Types 3)
-  const isPresetsFlow = file.flow === undefined || file.flow === preset?.settings?.flow;
   const { roles = preset?.claims?.roles, email } = file.claims ?? {};
   return {
     flow: preset?.settings?.flow ?? ('implicit' as const),
-    response_mode: (isPresetsFlow && preset?.settings?.response_mode) || ('form_post' as const),
+    response_mode: preset?.settings?.response_mode ?? ('form_post' as const),
     scope: preset?.settings?.scope ?? 'openid profile email',
     token_algs: ['RS256' as const],
     clock_tolerance: 30,

@@ -7,7 +7,7 @@ import { type SessionRecord, sessionJson } from '../sessions/record.ts';
 import type { Session } from '../sessions/sessions.ts';
 import type { ListedSession } from '../sessions/sync.ts';
 import type { Place } from '../tenants/registry.ts';
-import { urls } from '../tenants/tenant.ts';
+import { type Tenant, urls } from '../tenants/tenant.ts';
 
 export async function sendAccountPage(
   ctx: Context,
@@ -39,8 +39,8 @@ ${several ? html`<form method="post" action="${urls.signOut(tenant, site)}"><inp
   await sendPage(ctx, { title: record.name ?? record.sub, content, tenant, formLeadsOn: true }, ownHeaders);
 }
 
-export function sendSessionJson(ctx: Context, record: SessionRecord): void {
-  ctx.body = sessionJson(record);
+export function sendSessionJson(ctx: Context, record: SessionRecord, tenant: Tenant): void {
+  ctx.body = sessionJson(record, tenant);
 }
 
 function groupList(groups: readonly string[]): Html {

@@ -61,7 +61,7 @@ export function createAdmission(sessions: Sessions, registry: Registry, assertio
     if (session === undefined) return NOBODY;
     const { record } = session;
     const { headers, assertionId } = prepare(session);
-    const claimsOf = () => ({ ...sessionJson(record), tenant: tenant.id, sub: record.sub });
+    const claimsOf = () => ({ ...sessionJson(record, tenant), tenant: tenant.id, sub: record.sub });
     return [...headers, 'X-Auth-Request-Assertion', await assertions.of(assertionId, claimsOf)];
   }
 

@@ -77,7 +77,7 @@ export function createGuard(dependencies: Dependencies): Guard {
     async sessionJson(ctx, place) {
       const session = await sessions.find(place.tenant, ctx);
       if (session === undefined) throw signInRequired(signInUrl(place, parseReturnPath(undefined, place)));
-      sendSessionJson(ctx, session.record);
+      sendSessionJson(ctx, session.record, place.tenant);
     },
     async account(ctx, place) {
       // no renewal from here: it would lead back to the tenant URL

@@ -66,14 +66,12 @@ export function readPerson(claims: JsonObject, rules: ClaimRules): Result<Person
 
   const sub = take(readSub(member(claims, 'sub')));
   const email = take(readEmail(memberAt(claims, rules.claims.email), isOptional('email')));
-  const sentRoles = rolesAsSent(memberAt(claims, rules.claims.roles), rules);
-  const isElsewhere = isOverage(claims, rules, sentRoles);
-  const goesOnWithout = isElsewhere && rules.roles_overage === 'ignore';
+  const isOver = isOverage(claims, rules);
+  const goesOnWithout = isOver && rules.roles_overage === 'ignore';
   if (goesOnWithout) dropped.push('roles');
+  const sentRoles = goesOnWithout ? [] : rolesAsSent(memberAt(claims, rules.claims.roles), rules);
   const roles = take(
-    isElsewhere && !goesOnWithout
-      ? refuse('roles_overage', { claim: 'roles' })
-      : readRoles(sentRoles, goesOnWithout || isOptional('roles')),
+    isOver && !goesOnWithout ? refuse('roles_overage', { claim: 'roles' }) : readRoles(sentRoles, isOptional('roles')),
   );
   const sentName = take(readText('name', member(claims, 'name')));
   const sentUsername = take(readText('preferred_username', member(claims, 'preferred_username')));
@@ -137,20 +135,24 @@ function readRoles(value: unknown, optional: boolean): Result<readonly string[]>
 
 /** An object whose names are the roles, or a list of such; a text with the tenant's delimiter. Anything else stays what it is, and is judged as such. */
 function rolesAsSent(value: unknown, { roles_shape: shape, roles_delimiter: delimiter }: ClaimRules): unknown {
-  if (typeof value === 'string' && delimiter) return value.split(delimiter).map((role) => role.trim());
+  if (typeof value === 'string' && delimiter)
+    return value.split(delimiter).map((role) => role.replace(/^[ \t]+|[ \t]+$/g, ''));
   if (shape !== 'keys') return value;
   if (isJsonObject(value)) return Object.keys(value);
   return Array.isArray(value) && value.every(isJsonObject) ? value.flatMap((one) => Object.keys(one)) : value;
 }
 
-/** More groups than fit: the token says only where to ask for them (Core 5.6.2; Entra sends six at most in the implicit flow). */
-function isOverage(claims: JsonObject, { claims: paths }: ClaimRules, sent: unknown): boolean {
-  if (!isAbsent(sent)) return false;
+/**
+ * More groups than fit: the token says only where to ask for them (Core 5.6.2; Entra sends six at most in the implicit flow). Those that
+ * came with such a mark are some of them, and some are not what the IdP says.
+ */
+function isOverage(claims: JsonObject, { claims: paths }: ClaimRules): boolean {
   const elsewhere = member(claims, '_claim_names');
   const [name = ''] = paths.roles;
+  const marks: unknown[] = [true, 'true'];
   return (
     (isJsonObject(elsewhere) && Object.hasOwn(elsewhere, name)) ||
-    (name === 'groups' && member(claims, 'hasgroups') === true)
+    (name === 'groups' && marks.includes(member(claims, 'hasgroups')))
   );
 }
 

@@ -106,7 +106,9 @@ function isVouchedFor({ connection, issuer }: SessionRecord, { oidc, links }: Te
 }
 
 /** The public form: contract section 5. */
-export function sessionJson(record: SessionRecord): Record<string, unknown> {
+export function sessionJson(record: SessionRecord, { oidc }: Pick<Tenant, 'oidc'>): Record<string, unknown> {
+  // of several directories each has its own people: one `sub` may be in two
+  const isOfSeveral = record.connection === 'oidc' && oidc?.allowed_tids !== undefined;
   return {
     tenant: record.tenant,
     sub: record.sub,
@@ -119,6 +121,7 @@ export function sessionJson(record: SessionRecord): Record<string, unknown> {
     zoneinfo: record.zoneinfo,
     groups: record.groups,
     connection: record.connection,
+    ...(isOfSeveral ? { issuer: record.issuer } : {}),
     ...(record.project_id === null ? {} : { project_id: record.project_id }),
     signed_in_at: new Date(record.signed_in_at_ms).toISOString(),
     renewed_at: new Date(record.renewed_at_ms).toISOString(),

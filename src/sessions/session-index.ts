@@ -42,13 +42,15 @@ export type SessionIndex = {
 export function createSessionIndex(store: Store): SessionIndex {
   return {
     async add(tenant, idDigest, record, nowMs) {
-      const adds = subjectsOf(record).map((subject) =>
+      const adds = subjectsOf(tenant, record).map((subject) =>
         store.addMember(indexKey(tenant, subject), idDigest, record.expires_at_ms, nowMs),
       );
       await Promise.all(adds);
     },
     async remove(tenant, idDigest, record) {
-      await Promise.all(subjectsOf(record).map((subject) => store.removeMember(indexKey(tenant, subject), idDigest)));
+      await Promise.all(
+        subjectsOf(tenant, record).map((subject) => store.removeMember(indexKey(tenant, subject), idDigest)),
+      );
     },
     find: (tenant, subject, nowMs) => store.members(indexKey(tenant, subject), nowMs),
     async markEnded(tenant, subject, { atSeconds, nowMs, lifetimeMs }) {
@@ -64,7 +66,7 @@ export function createSessionIndex(store: Store): SessionIndex {
       throw new Error('a mark changes all the time');
     },
     async isEnded(tenant, record, begunAtMs) {
-      const marks = await Promise.all(subjectsOf(record).map((subject) => store.get(markKey(tenant, subject))));
+      const marks = await Promise.all(subjectsOf(tenant, record).map((subject) => store.get(markKey(tenant, subject))));
       return marks.map(parseMark).some((mark) => mark.atSeconds >= record.token_iat && mark.cameAtMs >= begunAtMs);
     },
   };
@@ -75,9 +77,12 @@ function parseMark(mark: string | undefined): { atSeconds: number; cameAtMs: num
   return { atSeconds, cameAtMs }; // compared with anything, what is not there is not later
 }
 
-function subjectsOf({ issuer, sub, sid }: SessionRecord): Subject[] {
+/** By a `sid` without an issuer the whole connection is meant, which may stand for several directories (config/oidc.ts). */
+function subjectsOf({ oidc }: Tenant, { issuer, sub, sid }: SessionRecord): Subject[] {
   const person: Subject = { kind: 'person', issuer, value: sub };
-  return sid === null ? [person] : [person, { kind: 'sid', issuer, value: sid }];
+  if (sid === null) return [person];
+  const issuers = new Set([issuer, oidc?.issuer ?? issuer]);
+  return [person, ...[...issuers].map((by): Subject => ({ kind: 'sid', issuer: by, value: sid }))];
 }
 
 function indexKey(tenant: Tenant, { kind, issuer, value }: Subject): string {

@@ -138,13 +138,17 @@ export function createRenewal(dependencies: Dependencies): Renewal {
     const { idDigest } = asked;
     const person = identify(verified, tenant);
     const before = await sessions.peek(tenant, idDigest);
-    if (before === undefined) return undefined; // signed out meanwhile, which wins
+    if (before === undefined) {
+      await hints.forget(tenant, idDigest); // signed out meanwhile, which wins: what came for it is nobody's
+      return undefined;
+    }
     const sub = person.ok ? person.value.identity.sub : person.refusal.identity?.sub;
     if (sub !== undefined && (sub !== before.record.sub || verified.issuer !== before.record.issuer)) {
       await end(ctx, place, idDigest, 'another_person', 'renewal_failed');
       return undefined;
     }
     if (person.ok) {
+      for (const claim of person.value.dropped) audit('claims.dropped', { ...whoOf(ctx), claim });
       if (await apply(place, asked, verified, person.value))
         audit('renewal.succeeded', { ...whoOf(ctx), sub: before.record.sub });
       return undefined;
@@ -160,8 +164,9 @@ export function createRenewal(dependencies: Dependencies): Renewal {
   /** The IdP will not, or cannot. */
   async function refused(ctx: Context, place: Place, idDigest: string, { reason, evidence }: Refusal): Promise<void> {
     const cause = typeof evidence?.idp_error === 'string' ? evidence.idp_error : reason;
-    if (reason === 'idp_error' && !UNABLE.has(evidence?.idp_error))
-      await end(ctx, place, idDigest, cause, 'renewal_failed');
+    // a person who should have signed in anew long ago is asked to: no refresh makes `auth_time` younger (Core 12.2)
+    const isOver = reason === 'auth_time_too_old' || (reason === 'idp_error' && !UNABLE.has(evidence?.idp_error));
+    if (isOver) await end(ctx, place, idDigest, cause, 'renewal_failed');
     else await unanswered(ctx, place, idDigest, cause);
   }
 
@@ -179,10 +184,10 @@ export function createRenewal(dependencies: Dependencies): Renewal {
       const startedAtMs = clock.nowMs();
       audit('renewal.started', whoOf(ctx));
       try {
-        const verified = await connection.refresh(tenant.oidc, grant, record);
+        const verified = await connection.refresh(tenant.oidc, grant, record, (fresh) =>
+          hints.keepRefresh(tenant, idDigest, fresh, record.expires_at_ms - startedAtMs),
+        );
         if (verified.ok) {
-          // first of all: the old one may be worth nothing any more
-          await hints.keepRefresh(tenant, idDigest, verified.value.refresh, record.expires_at_ms - startedAtMs);
           await judge(ctx, place, { idDigest, startedAtMs }, verified.value);
         } else await refused(ctx, place, idDigest, verified.refusal);
       } catch (error) {

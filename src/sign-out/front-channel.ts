@@ -26,15 +26,15 @@ export function isFrontChannel(query: URLSearchParams, place: Place): place is O
 export function createFrontChannel(personSessions: PersonSessions, ownHeaders: OwnHeaders, audit: Audit): FrontChannel {
   return async (ctx, place, query) => {
     const { tenant } = place;
-    const { issuers } = tenant.oidc;
     ownHeaders(ctx, { framedBy: new URL(tenant.oidc.issuer).origin });
     ctx.type = 'text';
     ctx.body = 'Signed out.\n';
     const [sid = '', ...moreSids] = query.getAll('sid');
-    const said = query.getAll('iss');
-    const meant = said.length === 0 ? issuers : issuers.filter((issuer) => said.length === 1 && issuer === said[0]);
-    if (meant.length === 0 || moreSids.length > 0 || sid === '' || sid.length > SID_MAX_CHARACTERS) return;
+    const [issuer = tenant.oidc.issuer, ...moreIssuers] = query.getAll('iss');
+    const isMeant = tenant.oidc.issuers.includes(issuer) || !query.has('iss');
+    if (!isMeant || moreIssuers.length + moreSids.length > 0 || sid === '' || sid.length > SID_MAX_CHARACTERS) return;
     const order = {
+      issuer,
       sid,
       sub: undefined,
       issuedAtSeconds: Number.POSITIVE_INFINITY, // the IdP says no time, and our clock is not its
@@ -43,9 +43,7 @@ export function createFrontChannel(personSessions: PersonSessions, ownHeaders: O
     };
     const who = { ...whoOf(ctx), by: 'front_channel' };
     try {
-      // without a `sub` there is nothing that could mismatch: these are numbers
-      const ended = await Promise.all(meant.map((issuer) => personSessions.obey(tenant, { ...order, issuer })));
-      audit('sign_out.ordered', { ...who, ended: ended.reduce<number>((all, one) => all + Number(one), 0) });
+      audit('sign_out.ordered', { ...who, ended: await personSessions.obey(tenant, order) });
     } catch (error) {
       if (!(error instanceof GatewayFailure)) throw error;
       audit('sign_out.refused', { ...who, error: error.code, reason: error.options.reason ?? error.code });

@@ -170,7 +170,25 @@ describe('a tenant’s file', () => {
     expect(await problemsOf(file(template, `  allowed_tids: [${tid.toUpperCase().replace('1', 'A')}]\n`))).toHaveLength(
       1,
     );
-    expect(await problemsOf(file(`${template}/{tenantid}`, `  allowed_tids: [${tid}]\n`))).toHaveLength(1);
+    for (const issuer of [`${template}/{tenantid}/`, 'https://{tenantid}.idp.example/', template.replace('id}', 'ID}')])
+      expect(await problemsOf(file(issuer, `  allowed_tids: [${tid}]\n`))).not.toEqual([]);
+    const consumers = '9188040d-6c67-4c5b-b112-36a304b66dad';
+    expect(await problemsOf(file(template, `  allowed_tids: [${consumers}]\n`))).toEqual([
+      expect.stringMatching('private accounts'),
+    ]);
+    expect(await problemsOf(file(template.replace('{tenantid}', 'organizations')))).toEqual([
+      expect.stringMatching('nobody’s issuer|nobody.s issuer'),
+    ]);
+  });
+
+  it('is told when its provider has no such flow, and when a delimiter would split words', async () => {
+    const file = (more: string): string => GOOD.replace('  client_id', `${more}  client_id`);
+    expect(await problemsOf(file('  preset: gitlab\n  flow: implicit\n'))).toEqual([
+      expect.stringMatching('flow: must be code'),
+    ]);
+    expect(await problemsOf(file('  preset: gitlab\n'))).toEqual([]);
+    expect(await problemsOf(file('  roles_delimiter: a\n'))).toHaveLength(1);
+    expect(await problemsOf(file("  roles_delimiter: ', '\n"))).toEqual([]);
   });
 
   it('may speak plain http in production to loopback only', async () => {

@@ -184,6 +184,12 @@ describe('the token endpoint answers with (ID tokens: both-flows.test.ts)', () =
     ['too many questions', { status: 429, body: { error: 'too_many_requests' } }, 503, 'idp_unavailable'],
     ['not now', { status: 400, body: { error: 'temporarily_unavailable' } }, 503, 'idp_unavailable'],
     ['nonsense', { body: '<html>' }, 503, 'idp_unavailable'],
+    [
+      'an ID token twice',
+      { body: '{"access_token":"x","token_type":"Bearer","id_token":"a","id_token":"b"}' },
+      503,
+      'idp_unavailable',
+    ],
     ['no ID token', { body: { access_token: 'x', token_type: 'Bearer' } }, 400, 'token_invalid'],
     ['far too much', { body: { access_token: 'x'.repeat(2_000_000), token_type: 'Bearer' } }, 503, 'idp_unavailable'],
   ])('%s', async (_what, answer, status, error) => {
@@ -489,6 +495,35 @@ describe('renewal by refresh token', () => {
     expect((await visitor.send('/AcmeCorp')).status).toBe(401);
     expect(house.gateway.events('renewal.failed').at(-1)).toMatchObject({
       reason: 'invalid_grant',
+      session_ended: true,
+    });
+  });
+
+  it('a token that does not hold costs nothing: the next one is kept all the same', async () => {
+    const asked = await signInWithRefresh();
+    refreshWith(asked, { aud: 'another-client' });
+    house.gateway.clock.advance(DUE_MS);
+    await visitor.send('/AcmeCorp');
+    house.gateway.clock.advance(31_000);
+    refreshWith(asked, { roles: ['invoice-readers'] });
+    await visitor.send('/AcmeCorp');
+    expect(refreshes().map(({ form }) => form.get('refresh_token'))).toEqual(['refresh-0', 'refresh-1']);
+    expect(await sessionOf(visitor)).toMatchObject({ groups: ['invoice-readers'] });
+  });
+
+  it('ends the session of who should have signed in anew (`max_age`)', async () => {
+    await house.close();
+    await open({ max_age: 600 });
+    const auth_time = Math.floor(house.gateway.clock.nowMs() / 1000);
+    issued = 0;
+    const asked = await start(visitor);
+    answerWith(asked, { auth_time }, { refresh_token: 'refresh-0' });
+    await comeBack(asked);
+    refreshWith(asked, { auth_time });
+    house.gateway.clock.advance(DUE_MS);
+    expect((await visitor.send('/AcmeCorp')).status).toBe(401);
+    expect(house.gateway.events('renewal.failed').at(-1)).toMatchObject({
+      reason: 'auth_time_too_old',
       session_ended: true,
     });
   });

@@ -219,6 +219,16 @@ describe('quirks', () => {
     ]);
   });
 
+  it.each([
+    { groups: ['BillingAdmin'], _claim_names: { groups: 'src1' } },
+    { groups: [], hasgroups: true },
+    { groups: 'BillingAdmin', hasgroups: 'true' },
+  ])('some of the roles are not the roles: %j', async (claims) => {
+    const visitor = await signInAs({ preset: 'entra', oidc: { claims: { roles: 'groups' } }, claims });
+    expect(await sessionOf(visitor)).toBeUndefined();
+    expect(house.gateway.events('sign_in.refused')).toMatchObject([{ reason: 'roles_overage' }]);
+  });
+
   it('Entra’s overage may mean: without roles, and the log says so', async () => {
     house = await openHouse({
       acme: { default_groups: ['invoice-readers'] },
@@ -226,7 +236,10 @@ describe('quirks', () => {
         imitate(idp, { preset: 'entra', oidc: { claims: { roles: 'groups' }, roles_overage: 'ignore' }, claims: {} }),
     });
     const visitor = house.visitor();
-    await answer(visitor, { claims: { hasgroups: true } }, await start(visitor));
+    await answer(visitor, { claims: { groups: ['BillingAdmin'] } }, await start(visitor));
+    expect(await sessionOf(visitor)).toMatchObject({ groups: ['billing-admins', 'invoice-readers'] });
+    house.gateway.clock.advance(16 * 60_000);
+    await answer(visitor, { claims: { groups: ['BillingAdmin'], hasgroups: true } }, await start(visitor)); // a renewal
     expect(await sessionOf(visitor)).toMatchObject({ groups: ['invoice-readers'] });
     expect(house.gateway.events('claims.dropped')).toMatchObject([{ claim: 'roles' }]);
   });
@@ -298,6 +311,53 @@ describe('an issuer that stands for several directories', () => {
     house.acme.keys = [keyOf('{tenantid}')];
     expect(await sessionOf(await arrive({ iss: issuerOf(DIRECTORY_ID), tid: OTHER_ID }))).toBeUndefined();
     expect(await sessionOf(await arrive({ iss: issuerOf(DIRECTORY_ID), tid: DIRECTORY_ID }))).toMatchObject({});
+  });
+
+  it('a key that is another’s signs for nobody else, in the ordinary case too', async () => {
+    house = await openHouse({ acmeOidc: (idp) => imitate(idp, { preset: 'entra', claims: {} }) });
+    for (const issuer of [issuerOf(OTHER_ID), [issuerOf(DIRECTORY_ID)]]) {
+      house.acme.keys = [Object.assign({ issuer }, house.acme.signer.jwk)];
+      expect(await sessionOf(await arrive({ tid: DIRECTORY_ID }))).toBeUndefined();
+      await house.acme.rotate();
+    }
+    house.acme.keys = [keyOf(DIRECTORY_ID)];
+    expect(await sessionOf(await arrive({ tid: DIRECTORY_ID }))).toMatchObject({ sub: 'ada' });
+  });
+
+  it('the app can tell people of two directories apart', async () => {
+    await openDirectories();
+    const ada = await arrive({ iss: issuerOf(OTHER_ID), tid: OTHER_ID });
+    expect(await sessionOf(ada)).toMatchObject({ sub: 'ada', issuer: issuerOf(OTHER_ID) });
+  });
+
+  it('a logout token needs no `tid`, and ends the sessions of its own directory', async () => {
+    await openDirectories();
+    house.acme.keys = [keyOf('{tenantid}')];
+    const [one, other] = [
+      await arrive({ iss: issuerOf(DIRECTORY_ID), tid: DIRECTORY_ID, sid: 'same' }),
+      await arrive({ iss: issuerOf(OTHER_ID), tid: OTHER_ID, sid: 'same' }),
+    ];
+    const iat = Math.floor(house.gateway.clock.nowMs() / 1000);
+    const events = { 'http://schemas.openid.net/event/backchannel-logout': {} };
+    const claims = { iss: issuerOf(OTHER_ID), aud: 'gatehouse-acme', iat, exp: iat + 60, jti: randomUUID(), events };
+    const body = new URLSearchParams({ logout_token: await house.acme.sign({ ...claims, sid: 'same' }) });
+    const reply = await house.visitor().send('/SSO/OIDC/acme/SignOut', { method: 'POST', body });
+    expect(reply.status).toBe(200);
+    expect(await sessionOf(one)).toMatchObject({ sub: 'ada' });
+    expect(await sessionOf(other)).toBeUndefined();
+  });
+
+  it('an answer by code may name its directory', async () => {
+    await openDirectories({ flow: 'code', client_secret: 'a-secret-of-acme' });
+    const visitor = house.visitor();
+    const asked = await start(visitor);
+    const claims = validClaims(house.acme, asked, house.gateway.clock, { iss: issuerOf(OTHER_ID), tid: OTHER_ID });
+    const id_token = await house.acme.sign(claims);
+    house.acme.endpoints.set(pathOf(house.acme.discovery.token_endpoint), () => ({
+      body: { access_token: 'x', token_type: 'Bearer', id_token },
+    }));
+    await visitor.post(ACME_CALLBACK, { code: 'c', state: asked.state, iss: issuerOf(OTHER_ID) });
+    expect(await sessionOf(visitor)).toMatchObject({ sub: 'ada' });
   });
 
   it('people of two directories with one `sub` are two people', async () => {

@@ -98,14 +98,6 @@ describe('a tenant’s file', () => {
     expect(oidcOf({})).toMatchObject(untouched);
   });
 
-  it('that asks for the other flow gets no mode of the preset’s, which may be forbidden there', () => {
-    expect(oidcOf({ preset: 'gitlab', flow: 'implicit' })).toMatchObject({
-      flow: 'implicit',
-      response_mode: 'form_post',
-    });
-    expect(oidcOf({ preset: 'gitlab' })).toMatchObject({ flow: 'code', response_mode: 'query' });
-  });
-
   it('knows no other presets, and no shape of its own', () => {
     expect(() => oidcOf({ preset: 'saml' })).toThrow('preset');
     expect(() => oidcOf({ roles_shape: 'keys' })).toThrow('roles_shape');

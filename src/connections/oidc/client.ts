@@ -7,7 +7,7 @@ import * as client from 'openid-client';
 import type { OidcConfig } from '../../config/tenant-file.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { parseJsonObject } from '../../kernel/json.ts';
-import type { Outbound } from '../outbound.ts';
+import { type Outbound, OutboundError } from '../outbound.ts';
 import type { ProviderMetadata } from './provider.ts';
 
 const TIMEOUT_SECONDS = 5;
@@ -58,10 +58,10 @@ export async function configureToAsk(
   configuration[client.customFetch] = async (url, { method, headers, body }) => {
     const response = await outbound.fetch(url, { method, headers: { ...headers }, body });
     if (url !== tokenUrl || response.status !== 200) return response;
-    const text = await response.text();
-    const { id_token, ...rest } = parseJsonObject(Buffer.from(text)) ?? {};
-    if (typeof id_token !== 'string') return new Response(text, response);
-    idToken = id_token;
+    const answered = parseJsonObject(Buffer.from(await response.text()));
+    if (answered === undefined) throw new OutboundError('answered JSON that is no object, or one with a name twice');
+    const { id_token, ...rest } = answered;
+    if (typeof id_token === 'string') idToken = id_token;
     return new Response(JSON.stringify(rest), response);
   };
   return { configuration: loosen(config, configuration), idToken: () => idToken };

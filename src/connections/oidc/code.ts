@@ -8,7 +8,6 @@ import { GatewayFailure } from '../../kernel/failure.ts';
 import { isJsonObject, type JsonObject, member, memberAt } from '../../kernel/json.ts';
 import { ok, type Result, refuse } from '../../kernel/result.ts';
 import { OutboundError } from '../outbound.ts';
-import type { Answer } from './answer.ts';
 import type { Asking } from './client.ts';
 
 const RETRY_AFTER_SECONDS = '10';
@@ -22,14 +21,11 @@ type Proof = { readonly redirectUri: string; readonly codeVerifier: string };
 /** Throws `idp_unavailable`. */
 export async function redeemCode(
   { configuration, idToken }: Asking,
-  { parameters }: Answer,
   code: string,
   { redirectUri, codeVerifier }: Proof,
 ): Promise<Result<Tokens>> {
   const url = new URL(redirectUri);
   url.searchParams.set('code', code);
-  const iss = parameters.get('iss');
-  if (iss !== undefined) url.searchParams.set('iss', iss);
   return asking('token endpoint', async () => {
     const answered = await client.authorizationCodeGrant(configuration, url, {
       pkceCodeVerifier: codeVerifier,
@@ -81,10 +77,16 @@ export function isIncomplete(claims: JsonObject, config: OidcConfig): boolean {
 }
 
 const OF_THE_PERSON = ['name', 'preferred_username', 'given_name', 'family_name', 'locale', 'zoneinfo'] as const;
+/** that there are more roles than were sent */
+const OVERAGE_MARKS = ['_claim_names', 'hasgroups'] as const;
 
 /** What UserInfo says of the person and the ID token does not; nothing of the protocol, such as `sid`. */
 export function filledFrom(more: JsonObject, claims: JsonObject, config: OidcConfig): JsonObject {
-  const paths = [config.claims.roles, config.claims.email, ...OF_THE_PERSON.map((name) => [name])];
+  const paths = [
+    config.claims.roles,
+    config.claims.email,
+    ...[...OF_THE_PERSON, ...OVERAGE_MARKS].map((name) => [name]),
+  ];
   let filled = claims;
   for (const path of paths)
     if (isAbsent(memberAt(claims, path))) filled = withMember(filled, path, memberAt(more, path));

@@ -53,7 +53,13 @@ export type OidcConnection = {
   /** Throws `idp_unavailable` where keys are needed and cannot be had. */
   readonly finish: (config: OidcConfig, answer: Answer, attempt: AttemptProof) => Promise<Result<VerifiedClaims>>;
   /** What the IdP says of this person now, without the browser (Core 12). Throws `idp_unavailable`. */
-  readonly refresh: (config: OidcConfig, grant: RefreshGrant, person: Subject) => Promise<Result<VerifiedClaims>>;
+  readonly refresh: (
+    config: OidcConfig,
+    grant: RefreshGrant,
+    person: Subject,
+    /** told of the token for the next time before anything else is looked at: the old one may be worth nothing any more */
+    keep: (fresh: RefreshGrant) => Promise<void>,
+  ) => Promise<Result<VerifiedClaims>>;
   /** Makes a refresh token worthless, where the IdP can; whether it did is nobody's matter. */
   readonly revoke: (config: OidcConfig, token: string) => Promise<void>;
   /** The IdP's order to end sessions. Throws `idp_unavailable` as above. */
@@ -77,7 +83,7 @@ export function createOidcConnection(
     const code = readGrant(answer, config, metadata.authorization_response_iss_parameter_supported);
     if (!code.ok) return code;
     const asking = await configureToAsk(config, metadata, outbound, clock);
-    const tokens = await redeemCode(asking, answer, code.value, attempt);
+    const tokens = await redeemCode(asking, code.value, attempt);
     if (!tokens.ok) return tokens;
     const verified = await verify(config, tokens.value.idToken, answer, attempt);
     if (!verified.ok) return verified;
@@ -101,13 +107,14 @@ export function createOidcConnection(
     return more.ok ? ok(withClaims(verified, filledFrom(more.value, claims, config))) : more;
   }
 
-  async function refresh(config: OidcConfig, grant: RefreshGrant, person: Subject): Promise<Result<VerifiedClaims>> {
+  const refresh: OidcConnection['refresh'] = async (config, grant, person, keep) => {
     const metadata = await providers.of(config).metadata();
     const asking = await configureToAsk(config, metadata, outbound, clock);
     const tokens = await redeemRefreshToken(asking, grant.token);
     if (!tokens.ok) return tokens;
     const { idToken, accessToken, refreshToken = grant.token } = tokens.value;
     const kept = { token: refreshToken, nonce: grant.nonce };
+    await keep(kept);
     if (idToken === undefined) {
       const said = metadata.userinfo_endpoint && (await askUserInfo(asking, accessToken, person.sub));
       if (!said) return refuse('token_response_malformed');
@@ -118,7 +125,7 @@ export function createOidcConnection(
     if (!verified.ok) return verified;
     const complete = await complement(asking, config, metadata, verified.value, accessToken);
     return complete.ok ? ok(withRefresh(complete.value, kept)) : complete;
-  }
+  };
 
   /** UserInfo came by TLS from the IdP that issued the access token, for this `sub`: as good as a token that says the same now. */
   function fromUserInfo(claims: JsonObject, issuer: string): VerifiedClaims {

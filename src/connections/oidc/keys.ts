@@ -94,6 +94,8 @@ function signingKey(jwk: JsonObject): SigningKey | undefined {
   };
   const [kty, use, alg, crv, n] = [text('kty'), text('use'), text('alg'), text('crv'), text('n')];
   const operations = member(jwk, 'key_ops');
+  const issuer = member(jwk, 'issuer');
+  if (issuer !== undefined && typeof issuer !== 'string') return undefined; // whose it is, nobody can tell
   if (use !== undefined && use !== 'sig') return undefined;
   if (Array.isArray(operations) && !operations.includes('verify')) return undefined;
   if (kty === 'RSA' && Buffer.from(n ?? '', 'base64url').length < RSA_MODULUS_MIN_BYTES) return undefined;
@@ -105,7 +107,7 @@ function signingKey(jwk: JsonObject): SigningKey | undefined {
   const imported = new Map<string, Promise<CryptoKey>>();
   return {
     kid: text('kid'),
-    issuer: text('issuer'),
+    issuer,
     fits: (algorithm) =>
       (alg === undefined || alg === algorithm || (alg === 'Ed25519' && algorithm === 'EdDSA')) &&
       (CURVES[algorithm] === undefined ? kty === 'RSA' : crv === CURVES[algorithm]),

@@ -3,7 +3,7 @@
  * the tenant's and the purpose's to say, never the token's.
  */
 import { type CompactVerifyGetKey, compactVerify } from 'jose';
-import { inDirectory, type OidcConfig } from '../../config/oidc.ts';
+import { DIRECTORY, inDirectory, type OidcConfig } from '../../config/oidc.ts';
 import { type JsonObject, member, parseJsonObject } from '../../kernel/json.ts';
 import { ok, type Result, refuse } from '../../kernel/result.ts';
 import type { KeySource, Purpose, SigningKey } from './keys.ts';
@@ -31,14 +31,20 @@ export async function verifyToken(
   if (!signed.ok) return signed;
   const claims = parseJsonObject(signed.value.payload);
   if (claims === undefined) return refuse('token_payload_malformed');
-  return isKeyOf(signed.value.key, claims, config) ? ok(claims) : refuse('token_key_unknown');
+  return isKeyOf(signed.value.key, claims) ? ok(claims) : refuse('token_key_unknown');
 }
 
-/** Directories of one template share their keys' document, and a key may be for one of them only (Entra, "validate the signing key issuer"). */
-function isKeyOf({ issuer }: SigningKey, claims: JsonObject, config: OidcConfig): boolean {
-  if (config.allowed_tids === undefined || issuer === undefined) return true;
-  const tid = member(claims, 'tid');
-  return typeof tid === 'string' && inDirectory(issuer, tid) === member(claims, 'iss');
+/**
+ * A key that says whose it is signs for nobody else: Entra's directories share their keys' documents ("validate the signing key issuer").
+ * What it says may be a template; a `tid`, which a logout token need not have, has to agree.
+ */
+function isKeyOf({ issuer }: SigningKey, claims: JsonObject): boolean {
+  if (issuer === undefined) return true;
+  const [iss, tid] = [member(claims, 'iss'), member(claims, 'tid')];
+  if (typeof iss !== 'string') return false;
+  if (typeof tid === 'string') return inDirectory(issuer, tid) === iss;
+  const [before = '', after] = issuer.split(DIRECTORY);
+  return after === undefined ? issuer === iss : iss.startsWith(before) && iss.endsWith(after);
 }
 
 /** RFC 7519 section 2: seconds since the epoch. */
