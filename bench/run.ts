@@ -6,12 +6,14 @@ import { benchLogout } from './logout.ts';
 import { benchMemory } from './memory.ts';
 import { benchPeers } from './peers/peers.ts';
 import { benchSignIn } from './sign-in.ts';
+import { benchStorm } from './storm.ts';
 
 const benches = {
   memory: benchMemory,
   'sign-in': benchSignIn,
   peers: benchPeers,
   logout: benchLogout,
+  storm: benchStorm,
 };
 const wanted = process.argv.slice(2);
 for (const [name, bench] of Object.entries(benches)) {

@@ -7,6 +7,7 @@ import type { NetworkList } from './config/networks.ts';
 import type { People } from './connections/links/people.ts';
 import type { OidcConnection } from './connections/oidc/connection.ts';
 import { createOwnHeaders } from './edge/headers.ts';
+import { createLimits } from './edge/limits.ts';
 import type { Context, RequestState } from './edge/request.ts';
 import { createAdmission } from './gateway/admission.ts';
 import { createForwardAuth } from './gateway/forward-auth.ts';
@@ -77,7 +78,9 @@ export function createHandlers(app: Koa<RequestState>, parts: Parts) {
   const attempts = createAttempts(parts.attemptSealer, store, clock);
   const { connection } = parts;
   const startSignIn = createStartSignIn({ attempts, connection, sessions, audit });
-  const recover = createRecover({ sessions, startSignIn, audit, clock });
+  const limits = createLimits(store, parts.gateway.limits, clock);
+  const startLimited = limits.each('sign_in', startSignIn);
+  const recover = createRecover({ sessions, startSignIn: startLimited, audit, clock });
   const endReplaced = createEndReplaced(store, sessions, clock);
   const renewal = createRenewal({
     connection,
@@ -92,21 +95,32 @@ export function createHandlers(app: Koa<RequestState>, parts: Parts) {
   const streams = createStreams(sessions);
   const proxy = createProxy(streams);
   const admission = createAdmission(sessions, registry, parts.assertions);
-  const guard = createGuard({ sessions, personSessions, renewal, admission, proxy, startSignIn, ownHeaders });
-  const signIn = createHandleSignIn(sessions, renewal, startSignIn);
-  const forwardAuth = createForwardAuth({ registry, sessions, renewal, admission });
-  const callback = createHandleCallback({
-    attempts,
-    connection,
-    browserSession,
-    recover,
-    renewal,
+  const guard = createGuard({
+    sessions,
     personSessions,
-    endReplaced,
+    renewal,
+    admission,
+    proxy,
+    startSignIn: startLimited,
     ownHeaders,
-    audit,
-    clock,
   });
+  const signIn = createHandleSignIn(sessions, renewal, startLimited);
+  const forwardAuth = createForwardAuth({ registry, sessions, renewal, admission });
+  const callback = limits.each(
+    'callback',
+    createHandleCallback({
+      attempts,
+      connection,
+      browserSession,
+      recover,
+      renewal,
+      personSessions,
+      endReplaced,
+      ownHeaders,
+      audit,
+      clock,
+    }),
+  );
   /** For handlers that sign somebody in or out. */
   const withSession =
     (handle: Handle): Handle =>
@@ -114,24 +128,25 @@ export function createHandlers(app: Koa<RequestState>, parts: Parts) {
       browserSession.middleware(ctx, () => handle(ctx, place), place.tenant);
 
   const signOut = createHandleSignOut(
-    createBackChannel({ connection, personSessions, store, audit, clock }),
-    createFrontChannel(personSessions, ownHeaders, audit),
+    limits.refused('logout', createBackChannel({ connection, personSessions, store, audit, clock })),
+    limits.each('logout', createFrontChannel(personSessions, ownHeaders, audit)),
     createPersonSignOut({ browserSession, sessions, personSessions, hints, connection, ownHeaders, audit }),
     withSession,
   );
 
+  const byLink = createSignInByLink({
+    store,
+    accounts: createAccounts(store),
+    people: parts.people,
+    pending: createPendingLinks(store, parts.linkSealer),
+    browserSession,
+    personSessions,
+    ownHeaders,
+    audit,
+    clock,
+  });
   const links = createLinkRoutes(
-    createSignInByLink({
-      store,
-      accounts: createAccounts(store),
-      people: parts.people,
-      pending: createPendingLinks(store, parts.linkSealer),
-      browserSession,
-      personSessions,
-      ownHeaders,
-      audit,
-      clock,
-    }),
+    { ...byLink, open: limits.each('link', byLink.open) },
     registry,
     ownHeaders,
     withSession,

@@ -6,6 +6,15 @@ import { parseNetworks } from './networks.ts';
 import type { Environment } from './settings.ts';
 import { type FileResult, readYamlFile } from './yaml-file.ts';
 
+/** A minute, at each tenant; 0: as often as one likes. Offices share an address, so one address may be a thousand people. */
+const limit = (perAddress: number, perTenant: number) =>
+  z
+    .strictObject({
+      per_address: z.int().min(0).max(1_000_000).default(perAddress),
+      per_tenant: z.int().min(0).max(1_000_000).default(perTenant),
+    })
+    .prefault({});
+
 export const gatewayFileSchema = z.strictObject({
   /** what `/` shows: nothing, or a list of the enabled tenants (which tells everybody who the customers are) */
   home: z.enum(['none', 'tenants']).default('none'),
@@ -21,6 +30,15 @@ export const gatewayFileSchema = z.strictObject({
           context.addIssue({ code: 'custom', message: 'must be IP addresses or CIDRs' });
           return z.NEVER;
         }),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      sign_in: limit(600, 6_000),
+      callback: limit(600, 6_000),
+      link: limit(600, 6_000),
+      /** logout tokens that were refused, and frames of the front channel; by address alone, since no order of the IdP may be lost */
+      logout: limit(600, 0),
     })
     .prefault({}),
 });

@@ -17,6 +17,7 @@
  * | `gatehouse:{tenant}:browser:<digest of the attempt cookie>` | digest of the session that this browser got last | 15 minutes, longer than an attempt |
  * | `gatehouse:{tenant}:link:<digest of jti or signature>` | `1`: this signed link was used | ten minutes longer than it could be used |
  * | `gatehouse:{tenant}:pending:<digest of the cookie>` | a signed link that waits for the person's word, sealed | 5 minutes |
+ * | `gatehouse:{tenant}:limit:<what>:<address, IPv6 network, or *>` | how often that happened (storage/limiter.ts) | a minute |
  * | `gatehouse:{tenant}:account:<digest of issuer and sub>` | a person who came by signed links (sessions/accounts.ts), JSON | until it is removed by command |
  * | `gatehouse:email:<digest of the e-mail>` | the tenant whose it is, for Issuely's links | until it is removed by command |
  */
@@ -38,6 +39,7 @@ export const keys = {
   attempt: (tenant: TenantId, attemptId: string): string => `${prefix(tenant)}attempt:${attemptId}`,
   link: (tenant: TenantId, digest: string): string => `${prefix(tenant)}link:${digest}`,
   pending: (tenant: TenantId, cookieDigest: string): string => `${prefix(tenant)}pending:${cookieDigest}`,
+  limit: (tenant: TenantId, what: string, who: string): string => `${prefix(tenant)}limit:${what}:${who}`,
   account: (tenant: TenantId, person: string): string => `${prefix(tenant)}account:${person}`,
   accounts: (tenant: TenantId): string => `${prefix(tenant)}account:`,
   /** of no one tenant: that is what it is for */

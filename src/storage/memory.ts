@@ -3,6 +3,7 @@
  * entries are dropped when met and by a sweep; the number of entries is bounded, so that it cannot eat the machine.
  */
 import type { Clock } from '../kernel/clock.ts';
+import { createLimiter } from './limiter.ts';
 import { type Lifetime, type Listener, type Store, StoreUnavailable } from './store.ts';
 
 const SWEEP_EVERY_MS = 30_000;
@@ -101,6 +102,7 @@ export function createMemoryStore(clock: Clock, maxEntries = MAX_ENTRIES): Store
       listeners.add(listener);
       return () => true;
     },
+    limiter: (rule) => createLimiter(rule),
     async ping() {},
     async close() {
       clearInterval(sweeper);

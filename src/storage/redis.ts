@@ -5,6 +5,7 @@
 import type { Redis } from 'ioredis';
 import type { RedisAddress } from '../config/redis-url.ts';
 import { type Connection, connect } from './connect.ts';
+import { createLimiter } from './limiter.ts';
 import { type Listener, type Store, StoreUnavailable } from './store.ts';
 
 const SILENCE_MAX_MS = 2_000;
@@ -113,6 +114,7 @@ export function createRedisStore(address: RedisAddress, onError: (error: Error) 
       ears.push(ear);
       return () => isHeard && ear.hears();
     },
+    limiter: (rule) => createLimiter(rule, redis),
     async ping() {
       await answer(connection.probe());
     },

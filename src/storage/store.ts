@@ -4,6 +4,7 @@
  * `StoreUnavailable`, so that nobody takes an outage for an absent session.
  */
 import { GatewayFailure } from '../kernel/failure.ts';
+import type { Limiter, LimitRule } from './limiter.ts';
 
 const RETRY_AFTER_SECONDS = '5';
 
@@ -44,6 +45,8 @@ export type Store = {
    * @returns whether announcements arrive at present
    */
   readonly listen: (listener: Listener) => () => boolean;
+  /** Counts for all replicas together. Never fails: what cannot be counted there is counted here. */
+  readonly limiter: (rule: LimitRule) => Limiter;
   /** Answers when the store does. */
   readonly ping: () => Promise<void>;
   readonly close: () => Promise<void>;

@@ -19,13 +19,17 @@ export type Replicas = {
 
 const KEYS = 'a-key-that-both-replicas-know-of-32-bytes';
 
-export async function openReplicas(acmeMore: TenantYaml = {}, acmeOidc: TenantYaml = {}): Promise<Replicas> {
+export async function openReplicas(
+  acmeMore: TenantYaml = {},
+  acmeOidc: TenantYaml = {},
+  gatewayYaml: TenantYaml = {},
+): Promise<Replicas> {
   const [redis, acme, globex] = await Promise.all([openRedis(), openAdversary(), openAdversary()]);
   const tenants = [acmeYaml(acme, acmeMore, acmeOidc), globexYaml(globex)];
   const open = async (publicUrl?: string): Promise<Replica & { gateway: TestGateway }> => {
     const line = await openCutProxy(redis.port);
     const environment = { REDIS_URL: line.url, COOKIE_KEYS: KEYS, ...(publicUrl ? { PUBLIC_URL: publicUrl } : {}) };
-    const gateway = await openGateway({ tenants, environment });
+    const gateway = await openGateway({ tenants, environment, gatewayYaml });
     const house: House = {
       gateway,
       acme,

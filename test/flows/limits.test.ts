@@ -1,0 +1,132 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { networkOf } from '../../src/edge/limits.ts';
+import { ACME_CALLBACK, type House, openHouse, sessionOf, signIn, signInAtGlobex, start } from '../support/house.ts';
+import { openReplicas } from '../support/replicas.ts';
+
+/** How often one may: 429 with `Retry-After`, and nobody else’s matter. */
+const FEW = { per_address: 3, per_tenant: 5 };
+let house: House;
+let close: () => Promise<void> = async () => {};
+afterEach(async () => {
+  await close();
+  close = async () => {};
+});
+
+async function open(limits: Record<string, object>): Promise<void> {
+  house = await openHouse({ gatewayYaml: { limits }, environment: { TRUSTED_PROXIES: '127.0.0.1' } });
+  close = house.close;
+}
+const from = (address: string) => ({ headers: { 'x-forwarded-for': address } });
+
+describe('sign-ins', () => {
+  it('of one address are limited at one tenant: 429, when to come again, and a page', async () => {
+    await open({ sign_in: FEW });
+    for (let times = 0; times < 3; times++) await start(house.visitor());
+    const reply = await house.visitor().go('/AcmeCorp');
+    expect(reply.status).toBe(429);
+    expect(Number(reply.headers['retry-after'])).toBeGreaterThan(0);
+    expect(Number(reply.headers['retry-after'])).toBeLessThanOrEqual(60);
+    expect(reply.text).toContain('rate_limited');
+    expect(reply.setCookies).toEqual([]);
+    expect(house.gateway.events('sign_in.refused')).toMatchObject([
+      { tenant: 'acme', error: 'rate_limited', reason: 'rate_limited', limit: 'sign_in.per_address' },
+    ]);
+    expect((await house.visitor().go('/SSO/OIDC/acme/SignIn')).status).toBe(429);
+    const visitor = house.visitor();
+    await signInAtGlobex(house, visitor);
+    expect(await sessionOf(visitor, 'globex')).toMatchObject({ sub: 'ada' });
+  });
+
+  it('of another address go on, until the tenant’s own limit; what an address was refused does not count', async () => {
+    await open({ sign_in: FEW });
+    const visitor = house.visitor();
+    for (let times = 0; times < 10; times++) await visitor.go('/AcmeCorp', from('203.0.113.1'));
+    const others = ['203.0.113.2', '203.0.113.3', '203.0.113.4'].map((one) => visitor.go('/AcmeCorp', from(one)));
+    const statuses = (await Promise.all(others)).map(({ status }) => status).sort();
+    expect(statuses).toEqual([303, 303, 429]);
+    expect(house.gateway.events('sign_in.refused').at(-1)).toMatchObject({ limit: 'sign_in.per_tenant' });
+    expect((await visitor.go('/globex', from('203.0.113.1'))).status).toBe(303);
+  });
+
+  it('are the business of nobody who is signed in', async () => {
+    await open({ sign_in: { per_address: 1 } });
+    const visitor = house.visitor();
+    await signIn(house, visitor);
+    for (let times = 0; times < 5; times++) expect((await visitor.go('/AcmeCorp')).status).toBe(200);
+    house.gateway.clock.advance(16 * 60_000);
+    const renewed = await visitor.go('/AcmeCorp'); // nor is their renewal
+    expect(new URL(renewed.location).searchParams.get('prompt')).toBe('none');
+  });
+
+  it('have no limit where it is 0, and a network of IPv6 is one address', async () => {
+    await open({ sign_in: { per_address: 1, per_tenant: 0 } });
+    expect((await house.visitor().go('/AcmeCorp', from('2001:db8:1:2::1'))).status).toBe(303);
+    expect((await house.visitor().go('/AcmeCorp', from('2001:db8:1:2:ffff::9'))).status).toBe(429);
+    expect((await house.visitor().go('/AcmeCorp', from('2001:db8:1:3::1'))).status).toBe(303);
+    await house.close();
+    await open({ sign_in: { per_address: 0, per_tenant: 0 } });
+    for (let times = 0; times < 10; times++) expect((await house.visitor().go('/AcmeCorp')).status).toBe(303);
+  });
+});
+
+describe('answers, links and orders to sign out', () => {
+  it('are limited by themselves', async () => {
+    await open({ callback: FEW, link: FEW });
+    for (let times = 0; times < 3; times++)
+      expect((await house.visitor().post(ACME_CALLBACK, { id_token: 'x', state: 'y' })).status).not.toBe(429);
+    expect((await house.visitor().post(ACME_CALLBACK, { id_token: 'x', state: 'y' })).status).toBe(429);
+    expect((await house.visitor().go('/AcmeCorp')).status).toBe(303);
+  });
+
+  it('a logout token that holds is always obeyed; those that do not are limited', async () => {
+    await open({ logout: { per_address: 2 } });
+    const order = async (sid: string): Promise<number> => {
+      const iat = Math.floor(house.gateway.clock.nowMs() / 1000);
+      const events = { 'http://schemas.openid.net/event/backchannel-logout': {} };
+      const claims = { iss: house.acme.issuer, aud: 'gatehouse-acme', iat, exp: iat + 60, jti: sid, sid, events };
+      const body = new URLSearchParams({ logout_token: await house.acme.sign(claims, { typ: 'logout+jwt' }) });
+      return (await house.visitor().send('/SSO/OIDC/acme/SignOut', { method: 'POST', body })).status;
+    };
+    for (let times = 0; times < 6; times++) expect(await order(`sid-${times}`)).toBe(200);
+    const wrong = { method: 'POST', body: new URLSearchParams({ logout_token: 'x' }) };
+    const statuses: number[] = [];
+    for (let times = 0; times < 4; times++)
+      statuses.push((await house.visitor().send('/SSO/OIDC/acme/SignOut', wrong)).status);
+    expect(statuses).toEqual([400, 400, 400, 429]);
+    expect((await house.visitor().send('/SSO/OIDC/globex/SignOut', wrong)).status).toBe(400);
+  });
+
+  it('frames of the front channel cannot fill the store', async () => {
+    await open({ logout: { per_address: 2 } });
+    const frame = async (): Promise<number> =>
+      (await house.visitor().go(`/SSO/OIDC/acme/SignOut?iss=${encodeURIComponent(house.acme.issuer)}&sid=x`)).status;
+    expect([await frame(), await frame(), await frame()]).toEqual([200, 200, 429]);
+  });
+});
+
+describe('over two replicas', () => {
+  it('they count together, and each by itself while Redis is away', async () => {
+    const replicas = await openReplicas({}, {}, { limits: { sign_in: FEW } });
+    close = replicas.close;
+    const ask = async (replica: typeof replicas.one): Promise<number> =>
+      (await replica.house.visitor().go('/AcmeCorp')).status;
+    expect([await ask(replicas.one), await ask(replicas.two), await ask(replicas.one)]).toEqual([303, 303, 303]);
+    expect([await ask(replicas.one), await ask(replicas.two)]).toEqual([429, 429]);
+    replicas.two.line.cut();
+    const alone: number[] = [];
+    for (let times = 0; times < 4; times++) alone.push((await replicas.two.house.visitor().go('/globex')).status);
+    expect(alone).toEqual([303, 303, 303, 429]);
+  });
+});
+
+describe('an address', () => {
+  it.each([
+    ['203.0.113.1', '203.0.113.1'],
+    ['2001:db8::1', '2001:db8:0:0::/64'],
+    ['2001:0DB8:0001:0002:0003:0004:0005:0006', '2001:db8:1:2::/64'],
+    ['::1', '0:0:0:0::/64'],
+    ['', ''],
+  ])('%s counts as %s', (address, network) => {
+    expect(networkOf(address)).toBe(network);
+  });
+});
