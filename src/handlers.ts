@@ -8,7 +8,7 @@ import type { People } from './connections/links/people.ts';
 import type { OidcConnection } from './connections/oidc/connection.ts';
 import { createOwnHeaders } from './edge/headers.ts';
 import { createLimits } from './edge/limits.ts';
-import type { Context, RequestState } from './edge/request.ts';
+import type { Context, RequestState, Requests } from './edge/request.ts';
 import { createAdmission } from './gateway/admission.ts';
 import { createForwardAuth } from './gateway/forward-auth.ts';
 import { createGuard } from './gateway/guard.ts';
@@ -61,6 +61,7 @@ export type Parts = {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly audit: Audit;
+  readonly requests: Requests;
   readonly clock: Clock;
 };
 

@@ -15,10 +15,12 @@ import { createPeople } from './connections/links/people.ts';
 import { createOidcConnection } from './connections/oidc/connection.ts';
 import { createProviders } from './connections/oidc/provider.ts';
 import { createOutbound } from './connections/outbound.ts';
+import { createRequests } from './edge/request.ts';
 import { createAssertions } from './identity/assertion.ts';
 import { type Clock, systemClock } from './kernel/clock.ts';
 import type { Audit } from './kernel/events.ts';
 import { createSealer } from './kernel/seal.ts';
+import { createAuditStream } from './ops/audit-stream.ts';
 import { createHealth } from './ops/health.ts';
 import { openListener } from './ops/listener.ts';
 import { createAudit, createLog, type Logger } from './ops/log.ts';
@@ -45,6 +47,7 @@ const STORE_OPERATIONS = [
   'members',
   'removeMember',
   'announce',
+  'append',
 ] as const;
 
 export type Gateway = {
@@ -75,10 +78,12 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
   const log = createLog(settings.logLevel, logTo);
   const { logger } = log;
   const metrics = createMetrics();
-  const audit = metrics.counting(createAudit(logger));
   const { value: gateway, problems } = await readGatewayFile(settings.configDir, environment);
   if (gateway === undefined) throw new ConfigurationError(problems);
   const store = metrics.timing('store', openStore(settings, clock, logger), STORE_OPERATIONS);
+  const requests = createRequests();
+  const tell = metrics.counting(createAuditStream(store, gateway.audit.keep)(createAudit(logger)));
+  const audit: Audit = (event, fields) => tell(event, { ...requests.who(), ...fields });
   const registry = createRegistry(settings.publicUrl);
   const folder = createTenantFolder({
     configDir: settings.configDir,
@@ -107,6 +112,7 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     log,
     metrics,
     audit,
+    requests,
     clock,
   });
   const opsApp = createOpsApp(health, metrics).callback();

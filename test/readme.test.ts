@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { EVENTS, type shapeOf } from '../src/kernel/events.ts';
 import { FAILURES } from '../src/kernel/failure.ts';
 
 /** The README says what is true: exactly the codes, events, variables, keys and libraries that there are. */
@@ -28,9 +29,17 @@ describe('the README', () => {
   });
 
   it('lists exactly the events', () => {
-    const events = read('src/kernel/events.ts').split('EventFields')[0] ?? '';
-    const declared = [...events.matchAll(/^ {2}\| '([\w.]+)'/gm)].map((match) => match[1] ?? '').sort();
+    const declared = Object.keys(EVENTS).sort();
     expect(names(firstCells('Log'))).toEqual(declared);
+  });
+
+  it('says of each event how loud it is and what it has', () => {
+    for (const [event, { level, fields, ...shape }] of Object.entries<ReturnType<typeof shapeOf>>(EVENTS)) {
+      const row = README.split('\n').find((line) => line.startsWith(`| \`${event}\` |`)) ?? '';
+      expect(row).toContain(`| ${level} |`);
+      for (const field of [...fields, ...(shape.may ?? [])]) expect(row).toContain(`\`${field}\``);
+      if (shape.evidence) expect(row).toContain('and what the reason needs');
+    }
   });
 
   it('lists exactly the variables', () => {

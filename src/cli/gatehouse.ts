@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { main } from '../main.ts';
 import { runCheck } from './check.ts';
+import { listEvents } from './events.ts';
 import { explain } from './explain.ts';
 import { type LinkOptions, makeLink } from './link.ts';
 import { runSchema } from './schema.ts';
@@ -68,6 +69,16 @@ sessions
   .option('--json', 'print JSON')
   .action(async (options: { tenant: string; sub?: string; session?: string; all?: boolean; json?: boolean }) => {
     process.exitCode = await endSessions(options, process.env, say);
+  });
+
+program
+  .command('events')
+  .description('the last events of a tenant, where audit.keep keeps them; needs REDIS_URL')
+  .requiredOption('--tenant <id>', "the tenant's id")
+  .option('--last <number>', 'how many', '50')
+  .option('--json', 'print JSON')
+  .action(async (options: { tenant: string; last: string; json?: boolean }) => {
+    process.exitCode = await listEvents(options, process.env, say);
   });
 
 const users = program.command('users').description('the people who came by signed links; needs REDIS_URL');

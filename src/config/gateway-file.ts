@@ -32,6 +32,8 @@ export const gatewayFileSchema = z.strictObject({
         }),
     })
     .prefault({}),
+  /** how many events of each tenant are kept in Redis too (`gatehouse events`) */
+  audit: z.strictObject({ keep: z.int().min(0).max(1_000_000).default(0) }).prefault({}),
   limits: z
     .strictObject({
       sign_in: limit(600, 6_000),

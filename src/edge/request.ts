@@ -2,6 +2,7 @@
  * What is known of a request before anything else looks at it: its number, who sent it, for which host. `X-Forwarded-*`
  * counts only where the peer is a trusted proxy (CVE-2026-40575, CVE-2023-36456); no URL is ever built from it.
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
@@ -45,12 +46,13 @@ export const URL_MAX_CHARACTERS = 16 * 1024;
 /** @param seenBefore what is known already of a request that began elsewhere */
 export function createIntake(
   trusted: NetworkList,
+  requests: Requests,
   seenBefore: (request: IncomingMessage) => RequestState | undefined,
 ): Koa.Middleware<RequestState> {
   return async (ctx, next) => {
     Object.assign(ctx.state, seenBefore(ctx.req) ?? seeRequest(ctx.req, trusted));
     ctx.set('X-Request-Id', ctx.state.requestId);
-    await next();
+    await requests.within(ctx.state, next);
   };
 }
 
@@ -100,7 +102,19 @@ function header(request: IncomingMessage, name: string): string | undefined {
   return Array.isArray(value) ? value.join(',') : value;
 }
 
-/** Whose request it is, for events: every one of them says so. */
-export function whoOf({ state }: Context): { tenant: string | undefined; request_id: string; client: string } {
-  return { tenant: state.place?.tenant.id, request_id: state.requestId, client: state.client };
+/** Which request the code that runs belongs to, however deep: for lines of the log, and for nothing that decides. */
+export type Requests = {
+  readonly within: <T>(state: RequestState, work: () => T) => T;
+  readonly who: () => { tenant: string | undefined; request_id: string; client: string } | undefined;
+};
+
+export function createRequests(): Requests {
+  const current = new AsyncLocalStorage<RequestState>();
+  return {
+    within: (state, work) => current.run(state, work),
+    who() {
+      const state = current.getStore();
+      return state && { tenant: state.place?.tenant.id, request_id: state.requestId, client: state.client };
+    },
+  };
 }

@@ -4,7 +4,7 @@
  * each costs more than many a request; whatever else is said takes them along at once.
  */
 import { type DestinationStream, type Logger, pino } from 'pino';
-import type { Audit } from '../kernel/events.ts';
+import { type Audit, shapeOf } from '../kernel/events.ts';
 
 export type { Logger };
 
@@ -65,16 +65,6 @@ function createTimestamp(): () => string {
   };
 }
 
-/** Refusals and what needs an eye are warnings, so that `LOG_LEVEL=warn` still shows them. */
-const WARNINGS: ReadonlySet<string> = new Set([
-  'sign_in.refused',
-  'sign_out.refused',
-  'renewal.failed',
-  'tenant.refused',
-  'idp.keys_stale',
-  'claims.dropped',
-]);
-
 export function createAudit(logger: Logger): Audit {
-  return (event, fields) => logger[WARNINGS.has(event) ? 'warn' : 'info']({ event, ...fields }, event);
+  return (event, fields) => logger[shapeOf(event).level]({ event, ...fields }, event);
 }

@@ -9,7 +9,7 @@ import { readForm } from '../edge/form.ts';
 import type { OwnHeaders } from '../edge/headers.ts';
 import { isCrossSite, isNavigation } from '../edge/negotiate.ts';
 import { seeOther } from '../edge/redirect.ts';
-import { type Context, whoOf } from '../edge/request.ts';
+import type { Context } from '../edge/request.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { readCookie } from '../kernel/cookie-header.ts';
 import type { Audit } from '../kernel/events.ts';
@@ -66,7 +66,7 @@ export function createHandleCallback(dependencies: Dependencies): HandleCallback
       if (attempt.renews) return await renewal.finish(ctx, place, attempt, verify);
       const verified = await verify();
       if (!verified.ok) throw signInFailure(verified.refusal, place, attempt);
-      const person = await admit(ctx, place, attempt, verified.value, dependencies);
+      const person = await admit(place, attempt, verified.value, dependencies);
       await establish(ctx, place, attempt, verified.value, person, dependencies);
     } catch (error) {
       if (!(error instanceof GatewayFailure)) throw error;
@@ -104,7 +104,6 @@ function withoutState({ parameters }: Answer): Refusal {
 
 /** Throws for somebody who may not be here; who has lost the last group loses the other sessions too. */
 async function admit(
-  ctx: Context,
   place: Place,
   attempt: Attempt,
   verified: VerifiedClaims,
@@ -113,7 +112,7 @@ async function admit(
   const { tenant } = place;
   const person = identify(verified, tenant);
   if (person.ok) {
-    for (const claim of person.value.dropped) audit('claims.dropped', { ...whoOf(ctx), claim });
+    for (const claim of person.value.dropped) audit('claims.dropped', { claim });
     return person.value;
   }
   const { identity, refusal: reason } = person.refusal;
@@ -144,7 +143,6 @@ async function establish(
   if (readCookie(ctx.req.headers.cookie, roundsCookie(place)) !== undefined)
     setOwnCookie(ctx, roundsCookie(place), '', 0);
   audit('sign_in.succeeded', {
-    ...whoOf(ctx),
     connection: record.connection,
     sub: record.sub,
     groups: record.groups,

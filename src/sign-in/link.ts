@@ -11,7 +11,7 @@ import type { OwnHeaders } from '../edge/headers.ts';
 import { isCrossSite, isSameOriginPost } from '../edge/negotiate.ts';
 import { sendPage } from '../edge/page.ts';
 import { seeOther } from '../edge/redirect.ts';
-import { type Context, whoOf } from '../edge/request.ts';
+import type { Context } from '../edge/request.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
@@ -136,7 +136,7 @@ async function signIn(
   const { store, audit } = dependencies;
   const { tenant } = place;
   const { verified, person } = await admit(place, link, dependencies);
-  for (const claim of person.dropped) audit('claims.dropped', { ...whoOf(ctx), claim });
+  for (const claim of person.dropped) audit('claims.dropped', { claim });
   const spent = keys.link(tenant.id, link.digest);
   if (link.untilSeconds !== undefined) {
     const livesMs = Math.max(0, link.untilSeconds * 1000 - dependencies.clock.nowMs()) + OUTLIVES_MS;
@@ -192,7 +192,7 @@ async function establish(
   const { identity, groups } = person;
   const { sub, email, name } = identity;
   if (await accounts.seen(tenant, { connection: dialect, issuer, sub, email, name }, clock.nowMs()))
-    audit('user.provisioned', { ...whoOf(ctx), sub, connection: dialect });
+    audit('user.provisioned', { sub, connection: dialect });
   const userAgent = ctx.req.headers['user-agent'] ?? null;
   const facts = { identity, groups, sid: null, connection: dialect, issuer, tokenIat, userAgent };
   const { digest: which, projectId } = link;
@@ -201,7 +201,7 @@ async function establish(
   const fresh = { record, idToken: undefined, begunAtMs: clock.nowMs() };
   const established = await browserSession.establish(ctx, fresh, () => personSessions.applyGroups(tenant, record));
   if (!established.ok) throw failureOf(established.refusal);
-  audit('sign_in.succeeded', { ...whoOf(ctx), connection: dialect, sub, groups });
+  audit('sign_in.succeeded', { connection: dialect, sub, groups });
 }
 
 /** Back to the page that sent the person, where there is one; an outage of ours is told here. */
@@ -209,7 +209,7 @@ function refuse(ctx: Context, place: Place, error: GatewayFailure, loginUrl: str
   const retryUrl = place.tenant.oidc === undefined ? loginUrl : signInUrl(place, parseReturnPath(undefined, place));
   if (loginUrl === undefined || error.status >= 500) throw error.with({ event: 'sign_in.refused', retryUrl });
   const { reason, evidence } = error.options;
-  audit('sign_in.refused', { ...whoOf(ctx), ...evidence, error: error.code, reason: reason ?? error.code });
+  audit('sign_in.refused', { ...evidence, error: error.code, reason: reason ?? error.code });
   const target = new URL(loginUrl);
   target.searchParams.set('error', error.code);
   seeOther(ctx, target.href);

@@ -5,7 +5,7 @@
  */
 import { isCrossSite } from '../edge/negotiate.ts';
 import { seeOther } from '../edge/redirect.ts';
-import { type Context, whoOf } from '../edge/request.ts';
+import type { Context } from '../edge/request.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { readCookie } from '../kernel/cookie-header.ts';
 import type { Audit } from '../kernel/events.ts';
@@ -44,7 +44,6 @@ export function createRecover({ sessions, startSignIn, audit, clock }: Dependenc
         { event: 'sign_in.refused', detail: causeInWords(refusal), retryUrl: signInUrl(place, returnPath) },
       );
     audit('sign_in.restarted', {
-      ...whoOf(ctx),
       reason: refusal.reason,
       rounds: rounds + 1,
     });

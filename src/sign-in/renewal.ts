@@ -11,7 +11,7 @@ import type { OidcConnection } from '../connections/oidc/connection.ts';
 import type { VerifiedClaims } from '../connections/verified-claims.ts';
 import { isNavigation } from '../edge/negotiate.ts';
 import { seeOther } from '../edge/redirect.ts';
-import { type Context, whoOf } from '../edge/request.ts';
+import type { Context } from '../edge/request.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
@@ -89,19 +89,19 @@ export function createRenewal(dependencies: Dependencies): Renewal {
     return record.connection === 'oidc' && clock.nowMs() - record.renewed_at_ms >= tenant.session.renew;
   }
 
-  function failed(ctx: Context, reason: string, ended: boolean): void {
-    audit('renewal.failed', { ...whoOf(ctx), reason, session_ended: ended });
+  function failed(reason: string, ended: boolean): void {
+    audit('renewal.failed', { reason, session_ended: ended });
   }
 
-  async function end(ctx: Context, place: Place, idDigest: string, cause: string, reason: EndReason): Promise<void> {
+  async function end(place: Place, idDigest: string, cause: string, reason: EndReason): Promise<void> {
     await sessions.end(place.tenant, idDigest, reason);
-    failed(ctx, cause, true);
+    failed(cause, true);
   }
 
   /** The IdP could not say anything: the tenant's file says what that means. */
-  async function unanswered(ctx: Context, place: Place, idDigest: string, cause: string): Promise<void> {
-    if (place.tenant.session.on_renewal_failure === 'end') return end(ctx, place, idDigest, cause, 'renewal_failed');
-    failed(ctx, cause, false);
+  async function unanswered(place: Place, idDigest: string, cause: string): Promise<void> {
+    if (place.tenant.session.on_renewal_failure === 'end') return end(place, idDigest, cause, 'renewal_failed');
+    failed(cause, false);
   }
 
   async function apply(place: Place, asked: Asked, verified: VerifiedClaims, person: Identified): Promise<boolean> {
@@ -128,12 +128,7 @@ export function createRenewal(dependencies: Dependencies): Renewal {
   }
 
   /** @returns the refusal that the person should see, if there is one */
-  async function judge(
-    ctx: Context,
-    place: Place,
-    asked: Asked,
-    verified: VerifiedClaims,
-  ): Promise<Refusal | undefined> {
+  async function judge(place: Place, asked: Asked, verified: VerifiedClaims): Promise<Refusal | undefined> {
     const { tenant } = place;
     const { idDigest } = asked;
     const person = identify(verified, tenant);
@@ -144,16 +139,15 @@ export function createRenewal(dependencies: Dependencies): Renewal {
     }
     const sub = person.ok ? person.value.identity.sub : person.refusal.identity?.sub;
     if (sub !== undefined && (sub !== before.record.sub || verified.issuer !== before.record.issuer)) {
-      await end(ctx, place, idDigest, 'another_person', 'renewal_failed');
+      await end(place, idDigest, 'another_person', 'renewal_failed');
       return undefined;
     }
     if (person.ok) {
-      for (const claim of person.value.dropped) audit('claims.dropped', { ...whoOf(ctx), claim });
-      if (await apply(place, asked, verified, person.value))
-        audit('renewal.succeeded', { ...whoOf(ctx), sub: before.record.sub });
+      for (const claim of person.value.dropped) audit('claims.dropped', { claim });
+      if (await apply(place, asked, verified, person.value)) audit('renewal.succeeded', { sub: before.record.sub });
       return undefined;
     }
-    await end(ctx, place, idDigest, person.refusal.refusal.reason, 'renewal_failed');
+    await end(place, idDigest, person.refusal.refusal.reason, 'renewal_failed');
     if (sub !== undefined)
       await personSessions.endAll(tenant, { issuer: verified.issuer, sub }, 'no_groups', {
         byTokensUntil: verified.issuedAtSeconds,
@@ -162,12 +156,12 @@ export function createRenewal(dependencies: Dependencies): Renewal {
   }
 
   /** The IdP will not, or cannot. */
-  async function refused(ctx: Context, place: Place, idDigest: string, { reason, evidence }: Refusal): Promise<void> {
+  async function refused(place: Place, idDigest: string, { reason, evidence }: Refusal): Promise<void> {
     const cause = typeof evidence?.idp_error === 'string' ? evidence.idp_error : reason;
     // a person who should have signed in anew long ago is asked to: no refresh makes `auth_time` younger (Core 12.2)
     const isOver = reason === 'auth_time_too_old' || (reason === 'idp_error' && !UNABLE.has(evidence?.idp_error));
-    if (isOver) await end(ctx, place, idDigest, cause, 'renewal_failed');
-    else await unanswered(ctx, place, idDigest, cause);
+    if (isOver) await end(place, idDigest, cause, 'renewal_failed');
+    else await unanswered(place, idDigest, cause);
   }
 
   return {
@@ -182,17 +176,17 @@ export function createRenewal(dependencies: Dependencies): Renewal {
       // one at a time, on all replicas; the others go on with the session as it is
       if (!(await store.add(keys.renewal(tenant.id, idDigest), '1', REFRESH_LEASE_MS))) return 'unchanged';
       const startedAtMs = clock.nowMs();
-      audit('renewal.started', whoOf(ctx));
+      audit('renewal.started', {});
       try {
         const verified = await connection.refresh(tenant.oidc, grant, record, (fresh) =>
           hints.keepRefresh(tenant, idDigest, fresh, record.expires_at_ms - startedAtMs),
         );
         if (verified.ok) {
-          await judge(ctx, place, { idDigest, startedAtMs }, verified.value);
-        } else await refused(ctx, place, idDigest, verified.refusal);
+          await judge(place, { idDigest, startedAtMs }, verified.value);
+        } else await refused(place, idDigest, verified.refusal);
       } catch (error) {
         if (!(error instanceof GatewayFailure) || error.code !== 'idp_unavailable') throw error;
-        await unanswered(ctx, place, idDigest, error.options.reason ?? error.code);
+        await unanswered(place, idDigest, error.options.reason ?? error.code);
       }
       return 'changed';
     },
@@ -213,7 +207,7 @@ export function createRenewal(dependencies: Dependencies): Renewal {
         return true;
       } catch (error) {
         if (!(error instanceof GatewayFailure) || !/^idp_/.test(error.code)) throw error;
-        await unanswered(ctx, place, idDigest, error.options.reason ?? error.code);
+        await unanswered(place, idDigest, error.options.reason ?? error.code);
         if (tenant.session.on_renewal_failure === 'end') throw error;
         return false;
       }
@@ -224,13 +218,13 @@ export function createRenewal(dependencies: Dependencies): Renewal {
       const refusal = await verify().then(
         async (verified) => {
           const asked = { idDigest, startedAtMs: attempt.startedAtMs };
-          if (verified.ok) return judge(ctx, place, asked, verified.value);
-          await refused(ctx, place, idDigest, verified.refusal);
+          if (verified.ok) return judge(place, asked, verified.value);
+          await refused(place, idDigest, verified.refusal);
           return undefined;
         },
         async (error: unknown) => {
           if (!(error instanceof GatewayFailure) || error.code !== 'idp_unavailable') throw error;
-          await unanswered(ctx, place, idDigest, error.options.reason ?? error.code);
+          await unanswered(place, idDigest, error.options.reason ?? error.code);
           return undefined;
         },
       );

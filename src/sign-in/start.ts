@@ -4,7 +4,7 @@
  */
 import type { OidcConnection } from '../connections/oidc/connection.ts';
 import { seeOther } from '../edge/redirect.ts';
-import { type Context, whoOf } from '../edge/request.ts';
+import type { Context } from '../edge/request.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import { failureOf, type Refusal } from '../kernel/refusal.ts';
@@ -61,7 +61,6 @@ export function createStartSignIn({ attempts, connection, sessions, audit }: Dep
       });
     setOwnCookie(ctx, begun.cookie.name, begun.cookie.value, ATTEMPT_LIFETIME_MS);
     audit(options.renewal === undefined ? 'sign_in.started' : 'renewal.started', {
-      ...whoOf(ctx),
       ...(options.rounds ? { rounds: options.rounds } : {}),
     });
     seeOther(ctx, target);

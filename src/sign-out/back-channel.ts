@@ -5,7 +5,7 @@
  */
 import type { OidcConnection } from '../connections/oidc/connection.ts';
 import type { LogoutOrder } from '../connections/oidc/logout-token.ts';
-import { type Context, whoOf } from '../edge/request.ts';
+import type { Context } from '../edge/request.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { Audit } from '../kernel/events.ts';
 import { FAILURES, type FailureCode, GatewayFailure } from '../kernel/failure.ts';
@@ -47,7 +47,7 @@ export function createBackChannel(dependencies: Dependencies): BackChannel {
   }
 
   function reject(ctx: Context, code: FailureCode, details: Readonly<Record<string, unknown>>): void {
-    audit('sign_out.refused', { ...whoOf(ctx), error: code, ...details });
+    audit('sign_out.refused', { error: code, ...details });
     ctx.status = 400;
     ctx.body = { error: code, error_description: FAILURES[code].text, request_id: ctx.state.requestId };
   }
@@ -62,7 +62,6 @@ export function createBackChannel(dependencies: Dependencies): BackChannel {
       if (typeof outcome !== 'number')
         return reject(ctx, REASONS[outcome.reason], { reason: outcome.reason, ...outcome.evidence });
       audit('sign_out.ordered', {
-        ...whoOf(ctx),
         by: 'back_channel',
         ended: outcome,
       });

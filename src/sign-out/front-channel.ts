@@ -4,7 +4,7 @@
  * tells nobody whether there was one. It is 200 in any case, and only the issuer may frame it.
  */
 import type { OwnHeaders } from '../edge/headers.ts';
-import { type Context, whoOf } from '../edge/request.ts';
+import type { Context } from '../edge/request.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import type { PersonSessions } from '../sessions/sync.ts';
@@ -41,7 +41,7 @@ export function createFrontChannel(personSessions: PersonSessions, ownHeaders: O
       clockToleranceSeconds: 0,
       markedMs: MARKED_MS,
     };
-    const who = { ...whoOf(ctx), by: 'front_channel' };
+    const who = { by: 'front_channel' };
     try {
       audit('sign_out.ordered', { ...who, ended: await personSessions.obey(tenant, order) });
     } catch (error) {

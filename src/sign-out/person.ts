@@ -10,7 +10,7 @@ import type { OwnHeaders } from '../edge/headers.ts';
 import { isNavigation, isSameOriginPost } from '../edge/negotiate.ts';
 import { sendPage } from '../edge/page.ts';
 import { seeOther } from '../edge/redirect.ts';
-import { type Context, whoOf } from '../edge/request.ts';
+import type { Context } from '../edge/request.ts';
 import type { Audit } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import { random128 } from '../kernel/random.ts';
@@ -52,7 +52,7 @@ export function createPersonSignOut(dependencies: Dependencies): PersonSignOut {
     // nobody waits for it: the session is over, whatever the IdP does
     if (refresh !== undefined && tenant.oidc !== undefined)
       connection.revoke(tenant.oidc, refresh.token).catch(() => {});
-    audit('sign_out', { ...whoOf(ctx), sub: record.sub });
+    audit('sign_out', { sub: record.sub });
     const next = record.connection === 'oidc' ? await atIdp(place, idTokenHint) : atSender(place, record);
     seeOther(ctx, next ?? tenant.signOut.post_logout_redirect ?? urls.signOut(tenant, site));
   }

@@ -16,12 +16,14 @@ type MemberSet = Map<string, number>;
 export function createMemoryStore(clock: Clock, maxEntries = MAX_ENTRIES): Store {
   const entries = new Map<string, Entry>();
   const sets = new Map<string, MemberSet>();
+  const lists = new Map<string, { readonly entries: readonly string[]; readonly expiresAtMs: number }>();
   const listeners = new Set<Listener>();
   const sweeper = setInterval(sweep, SWEEP_EVERY_MS).unref();
 
   function sweep(): void {
     for (const [key, { expiresAtMs }] of entries) if (expiresAtMs <= clock.nowMs()) entries.delete(key);
     for (const key of sets.keys()) live(key, clock.nowMs());
+    for (const [key, { expiresAtMs }] of lists) if (expiresAtMs <= clock.nowMs()) lists.delete(key);
   }
 
   /** The set without its expired members; an empty one is no set. */
@@ -91,6 +93,14 @@ export function createMemoryStore(clock: Clock, maxEntries = MAX_ENTRIES): Store
     },
     async removeMember(key, member) {
       sets.get(key)?.delete(member);
+    },
+    async append(key, entry, keep, ttlMs) {
+      const list = [...(lists.get(key)?.entries ?? []), entry].slice(-keep);
+      lists.set(key, { entries: list, expiresAtMs: clock.nowMs() + ttlMs });
+    },
+    async tail(key, count) {
+      const list = lists.get(key);
+      return list !== undefined && list.expiresAtMs > clock.nowMs() ? list.entries.slice(-count) : [];
     },
     async *scan(prefix) {
       for (const key of [...entries.keys()]) if (key.startsWith(prefix) && find(key) !== undefined) yield key;

@@ -20,6 +20,9 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[3])
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
 local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
 redis.call('PEXPIREAT', KEYS[1], last[2])`;
+const APPEND = `
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', 'event', ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])`;
 const SCAN_COUNT = 500;
 /** One channel for all: what changes is rare beside what is read. */
 const CHANNEL = 'gatehouse:changed';
@@ -84,6 +87,13 @@ export function createRedisStore(address: RedisAddress, onError: (error: Error) 
     },
     async removeMember(key, member) {
       await answer(redis.zrem(key, member));
+    },
+    async append(key, entry, keep, ttlMs) {
+      await answer(redis.eval(APPEND, 1, key, entry, keep, Math.ceil(ttlMs)));
+    },
+    async tail(key, count) {
+      const entries = await answer(redis.xrevrange(key, '+', '-', 'COUNT', count));
+      return entries.map(([, [, entry = '']]) => entry).reverse();
     },
     async *scan(prefix) {
       const pattern = `${prefix.replace(/[*?[\]\\]/g, '\\$&')}*`;

@@ -33,6 +33,10 @@ export type Store = {
   /** The members that have not expired. */
   readonly members: (key: string, nowMs: number) => Promise<readonly string[]>;
   readonly removeMember: (key: string, member: string) => Promise<void>;
+  /** Adds to a list that keeps about the last so many, and lives so long after the last. */
+  readonly append: (key: string, entry: string, keep: number, ttlMs: number) => Promise<void>;
+  /** The last so many, the oldest first. */
+  readonly tail: (key: string, count: number) => Promise<readonly string[]>;
   /** Every key that begins so, each at least once if it is there all the while. For operators: it looks at everything. */
   readonly scan: (prefix: string) => AsyncIterable<string>;
   /**

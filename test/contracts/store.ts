@@ -155,6 +155,20 @@ export function describeStore(name: string, under: () => StoreUnderTest): void {
       expect(await here.count(other)).toBeUndefined();
     });
 
+    it('keeps the last of a list, in their order, and forgets them in time', async () => {
+      const { store, wait } = under();
+      const one = key();
+      expect(await store.tail(one, 5)).toEqual([]);
+      for (let index = 0; index < 5; index++) await store.append(one, `{"n":${index}}`, 1_000, 100);
+      expect(await store.tail(one, 2)).toEqual(['{"n":3}', '{"n":4}']);
+      expect(await store.tail(one, 99)).toHaveLength(5);
+      await wait(200);
+      expect(await store.tail(one, 5)).toEqual([]);
+      const full = key();
+      for (let index = 0; index < 300; index++) await store.append(full, 'x', 10, 5_000);
+      expect((await store.tail(full, 1_000)).length).toBeLessThan(200); // about ten: Redis cuts whole blocks
+    });
+
     it('answers a ping', async () => {
       await expect(under().store.ping()).resolves.toBeUndefined();
     });

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { parseSettings } from '../../src/config/settings.ts';
+import { EVENTS, type EventName, shapeOf } from '../../src/kernel/events.ts';
 import { type Gateway, serve } from '../../src/serve.ts';
 import { createFakeClock, type FakeClock } from './fake-clock.ts';
 
@@ -47,12 +48,14 @@ export async function openGateway(options: TestGatewayOptions): Promise<TestGate
   const clock = createFakeClock();
   const log: LogLine[] = [];
   let text = '';
+  const shapeless: string[] = [];
   const waiters: { name: string; resolve: (line: LogLine) => void }[] = [];
   const logTo = {
     write(line: string) {
       text += line;
       const parsed: LogLine = JSON.parse(line);
       log.push(parsed);
+      shapeless.push(...faultsOf(parsed));
       for (const waiter of waiters.filter(({ name }) => name === parsed.event)) {
         waiters.splice(waiters.indexOf(waiter), 1);
         waiter.resolve(parsed);
@@ -77,6 +80,7 @@ export async function openGateway(options: TestGatewayOptions): Promise<TestGate
     async close() {
       await gateway.drain();
       await rm(configDir, { recursive: true });
+      if (shapeless.length > 0) throw new Error(`events that are not as documented: ${shapeless.join('; ')}`);
     },
   };
 }
@@ -111,4 +115,25 @@ export async function freePort(): Promise<number> {
     });
     if (isFree) return port;
   }
+}
+
+const OF_EVERY_LINE = ['level', 'time', 'service', 'msg', 'event', 'tenant', 'request_id', 'client'];
+/** What happens by itself; everything else happens for somebody. */
+const OF_NO_REQUEST = /^(?:tenant|idp)\./;
+
+/** In every test: an event has the fields that kernel/events.ts promises, and no others. */
+function faultsOf(line: LogLine): string[] {
+  const { event } = line;
+  const name = Object.keys(EVENTS).find((known): known is EventName => known === event);
+  if (name === undefined) return [];
+  const { fields, may = [], evidence, level } = shapeOf(name);
+  const known = new Set([...OF_EVERY_LINE, ...fields, ...may]);
+  const required = OF_NO_REQUEST.test(name) ? fields : [...fields, 'request_id', 'client'];
+  return [
+    ...required.filter((field) => line[field] === undefined).map((field) => `${name} without ${field}`),
+    ...Object.keys(line)
+      .filter((field) => !known.has(field) && evidence !== true)
+      .map((field) => `${name} with ${field}`),
+    ...(line.level === level ? [] : [`${name} as ${line.level}`]),
+  ];
 }

@@ -1,0 +1,60 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { type House, openHouse, signIn, signInAtGlobex } from '../support/house.ts';
+import { run } from '../support/process.ts';
+import { openRedis, tell } from '../support/redis.ts';
+
+/** What operators are told: each event whose it is, and by which request; and, where they want it, in Redis too. */
+let close: () => Promise<void>;
+afterEach(() => close());
+
+async function open(gatewayYaml: Record<string, unknown>): Promise<House & { redisUrl: string; redisPort: number }> {
+  const redis = await openRedis();
+  const environment = { REDIS_URL: redis.url, TRUSTED_PROXIES: '127.0.0.1' };
+  const house = await openHouse({ environment, gatewayYaml });
+  close = async () => {
+    await house.close();
+    await redis.stop();
+  };
+  await expect.poll(async () => (await house.visitor().send('/readyz')).status).toBe(200);
+  return { ...house, redisUrl: redis.url, redisPort: redis.port };
+}
+
+describe('an event', () => {
+  it('has tenant, request and client, however deep it comes from', async () => {
+    const house = await open({});
+    const visitor = house.visitor();
+    await signIn(house, visitor);
+    const reply = await visitor.post(
+      '/SSO/OIDC/acme/SignOut',
+      {},
+      { 'sec-fetch-site': 'same-origin', 'x-forwarded-for': '198.51.100.7' },
+    );
+    const who = { tenant: 'acme', request_id: reply.headers['x-request-id'], client: '198.51.100.7' };
+    expect(house.gateway.events('session.ended')).toMatchObject([{ ...who, sub: 'ada', reason: 'signed_out' }]);
+    expect(house.gateway.events('sign_out')).toMatchObject([who]);
+  });
+
+  it('is in its tenant’s stream too, the last so many, and the command shows them', async () => {
+    const house = await open({ audit: { keep: 50 } });
+    await signIn(house, house.visitor());
+    await signInAtGlobex(house, house.visitor());
+    const environment = { REDIS_URL: house.redisUrl, CONFIG_DIR: house.gateway.configDir };
+    const events = async (tenant: string, ...more: string[]) => {
+      const command = run(['src/cli/gatehouse.ts', 'events', '--tenant', tenant, '--json', ...more], environment);
+      expect(await command.exited).toBe(0);
+      return JSON.parse(command.output());
+    };
+    expect(await events('acme', '--last', '2')).toMatchObject([
+      { event: 'sign_in.started', tenant: 'acme', request_id: expect.any(String) },
+      { event: 'sign_in.succeeded', tenant: 'acme', sub: 'ada', time: expect.stringMatching(/Z$/) },
+    ]);
+    expect(await events('globex', '--last', '1')).toMatchObject([{ event: 'sign_in.succeeded', tenant: 'globex' }]);
+    expect(Number(await tell(house.redisPort, 'PTTL', 'gatehouse:{acme}:audit'))).toBeGreaterThan(0);
+  });
+
+  it('is in no stream where nobody asked for one', async () => {
+    const house = await open({});
+    await signIn(house, house.visitor());
+    expect(await tell(house.redisPort, 'EXISTS', 'gatehouse:{acme}:audit')).toBe('0');
+  });
+});
