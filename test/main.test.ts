@@ -166,6 +166,10 @@ describe('gatehouse', () => {
       },
       { tenant: 'links', links: ['frill'] },
     ]);
+    idp.discovery.id_token_signing_alg_values_supported = ['HS256'];
+    const symmetric = await tenants();
+    expect(symmetric.code).toBe(1);
+    expect(symmetric.output).toMatch(/acme: enabled\n[\s\S]*signs with HS256, and token_algs accepts RS256/);
     await file('down', `id: down\n${oidc('http://127.0.0.1:1')}`);
     await file('wrong', 'id: wrong\nnonsense: 1\n');
     const bad = await tenants();
@@ -213,6 +217,8 @@ describe('gatehouse', () => {
     [['users', 'remove', '--help']],
     [['link', '--help']],
     [['sessions', 'list', '--help']],
+    [['sessions', 'end', '--help']],
+    [['events', '--help']],
   ])('%j helps', async (args) => {
     const help = run(['src/cli/gatehouse.ts', ...args]);
     expect(await help.exited).toBe(0);

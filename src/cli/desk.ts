@@ -86,7 +86,7 @@ function openSessions(store: Store, { cookieKeys }: Settings): Pick<Desk, 'sessi
 }
 
 /** The connection is made in the background; a moment is enough, or it is not there. */
-async function reach(store: Store): Promise<void> {
+export async function reach(store: Store): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
       return await store.ping();

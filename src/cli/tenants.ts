@@ -12,8 +12,11 @@ import { createProviders, type Providers } from '../connections/oidc/provider.ts
 import { createOutbound } from '../connections/outbound.ts';
 import { systemClock } from '../kernel/clock.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
+import { keys } from '../storage/keys.ts';
+import { createRedisStore } from '../storage/redis.ts';
+import type { Store } from '../storage/store.ts';
 import { createTenant, sitesOf, type Tenant, urls } from '../tenants/tenant.ts';
-import { EXIT, type Print, readSettings } from './desk.ts';
+import { EXIT, type Print, reach, readSettings } from './desk.ts';
 
 type Options = { readonly offline?: boolean; readonly json?: boolean };
 
@@ -28,6 +31,8 @@ type Row = {
   /** `not asked`, `ok`, or what is wrong */
   readonly provider?: string;
   readonly provider_keys?: number;
+  /** RFC 3339, or null; absent where there is no Redis to ask */
+  readonly last_sign_in?: string | null;
 };
 
 /** @returns the exit code: 1 when a file is wrong or a provider cannot be used */
@@ -41,16 +46,39 @@ export async function listTenants(options: Options, environment: Environment, pr
   }
   const outbound = createOutbound(gateway.outbound.allow);
   const providers = createProviders(outbound, systemClock, () => {});
+  const store = settings.redis && createRedisStore(settings.redis, () => {});
+  const lastSignIn = await readerOf(store);
   try {
-    const rows = await rowsOf(settings, environment, options.offline === true ? undefined : providers);
+    const rows = await rowsOf(settings, environment, options.offline === true ? undefined : providers, lastSignIn);
     print(options.json ? `${JSON.stringify(rows, null, 2)}\n` : rows.map(inWords).join('\n'));
     return rows.every(isWell) ? EXIT.done : EXIT.failed;
   } finally {
-    await outbound.close();
+    await Promise.all([outbound.close(), store?.close()]);
   }
 }
 
-async function rowsOf(settings: Settings, environment: Environment, providers: Providers | undefined): Promise<Row[]> {
+type LastSignIn = (tenant: Tenant) => Promise<Pick<Row, 'last_sign_in'>>;
+
+/** Where there is no Redis, or none that answers, nothing is said. */
+async function readerOf(store: Store | undefined): Promise<LastSignIn> {
+  const isThere =
+    store !== undefined &&
+    (await reach(store)
+      .then(() => true)
+      .catch(() => false));
+  return async (tenant) => {
+    if (!isThere) return {};
+    const stored = await store.get(keys.lastSignIn(tenant.id)).catch(() => undefined);
+    return { last_sign_in: stored === undefined ? null : new Date(Number(stored)).toISOString() };
+  };
+}
+
+async function rowsOf(
+  settings: Settings,
+  environment: Environment,
+  providers: Providers | undefined,
+  lastSignIn: LastSignIn,
+): Promise<Row[]> {
   const { configDir, production, publicUrl } = settings;
   const folder = createTenantFolder({ configDir, environment, production, publicHost: publicUrl.hostname });
   const changes = await folder.scan().catch((error: unknown): TenantChange[] => {
@@ -62,7 +90,7 @@ async function rowsOf(settings: Settings, environment: Environment, providers: P
     change.kind === 'refused' ? [{ tenant: change.id, problems: change.problems.map(formatProblem) }] : [],
   );
   const good = await Promise.all(
-    folder.files().map((file) => rowOf(createTenant(file), file.enabled, settings, providers)),
+    folder.files().map((file) => rowOf(createTenant(file), file.enabled, settings, providers, lastSignIn)),
   );
   return [...good, ...wrong];
 }
@@ -72,6 +100,7 @@ async function rowOf(
   enabled: boolean,
   { publicUrl }: Settings,
   providers: Providers | undefined,
+  lastSignIn: LastSignIn,
 ): Promise<Row> {
   const sites = sitesOf(tenant, publicUrl);
   const { oidc } = tenant;
@@ -87,6 +116,7 @@ async function rowOf(
           ...(providers === undefined ? { provider: 'not asked' } : await lookAt(providers.of(oidc), oidc)),
         }),
     links: tenant.links.map(({ dialect }) => dialect),
+    ...(await lastSignIn(tenant)),
   };
 }
 
@@ -122,6 +152,7 @@ function inWords({ tenant, problems, ...row }: Row): string {
     ...(row.redirect_uris ?? []).map((url) => `redirect URI  ${url}`),
     ...(row.logout_uris ?? []).map((url) => `logout URI    ${url}`),
     ...(row.links?.length ? [`links         ${row.links.join(', ')}`] : []),
+    ...(row.last_sign_in === undefined ? [] : [`last sign-in  ${row.last_sign_in ?? 'never'}`]),
     ...(row.provider === undefined
       ? []
       : [`provider      ${row.provider}${row.provider_keys === undefined ? '' : `, ${row.provider_keys} keys`}`]),

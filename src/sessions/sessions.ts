@@ -85,6 +85,9 @@ type Dependencies = {
   readonly audit: Audit;
 };
 
+/** Long enough to find a tenant that nobody uses any more. */
+const LAST_SIGN_IN_KEPT_MS = 400 * 24 * 3_600_000;
+
 export function createSessions({ store, index, hints, clock, audit }: Dependencies): Sessions {
   const cache = createSessionCache(store, clock);
 
@@ -148,6 +151,7 @@ export function createSessions({ store, index, hints, clock, audit }: Dependenci
         index.add(tenant, idDigest, record, nowMs),
         hints.keep(tenant, idDigest, idToken, absoluteMs),
         hints.keepRefresh(tenant, idDigest, refresh, absoluteMs),
+        store.set(keys.lastSignIn(tenant.id), String(nowMs), LAST_SIGN_IN_KEPT_MS),
       ]);
       if (!(await index.isEnded(tenant, record, begunAtMs))) return ok({ idDigest, record });
       await end(tenant, idDigest, 'ended_by_idp');

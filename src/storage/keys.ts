@@ -18,6 +18,7 @@
  * | `gatehouse:{tenant}:link:<digest of jti or signature>` | `1`: this signed link was used | ten minutes longer than it could be used |
  * | `gatehouse:{tenant}:pending:<digest of the cookie>` | a signed link that waits for the person's word, sealed | 5 minutes |
  * | `gatehouse:{tenant}:limit:<what>:<address, IPv6 network, or *>` | how often that happened (storage/limiter.ts) | a minute |
+ * | `gatehouse:{tenant}:last-sign-in` | when somebody signed in last, ms by our clock: for operators | 400 days |
  * | `gatehouse:{tenant}:audit` | a stream: the last events (ops/audit-stream.ts), `event` is one as JSON | a month, anew with each event |
  * | `gatehouse:{tenant}:account:<digest of issuer and sub>` | a person who came by signed links (sessions/accounts.ts), JSON | until it is removed by command |
  * | `gatehouse:email:<digest of the e-mail>` | the tenant whose it is, for Issuely's links | until it is removed by command |
@@ -41,6 +42,7 @@ export const keys = {
   link: (tenant: TenantId, digest: string): string => `${prefix(tenant)}link:${digest}`,
   pending: (tenant: TenantId, cookieDigest: string): string => `${prefix(tenant)}pending:${cookieDigest}`,
   limit: (tenant: TenantId, what: string, who: string): string => `${prefix(tenant)}limit:${what}:${who}`,
+  lastSignIn: (tenant: TenantId): string => `${prefix(tenant)}last-sign-in`,
   audit: (tenant: TenantId): string => `${prefix(tenant)}audit`,
   account: (tenant: TenantId, person: string): string => `${prefix(tenant)}account:${person}`,
   accounts: (tenant: TenantId): string => `${prefix(tenant)}account:`,

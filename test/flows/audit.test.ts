@@ -52,6 +52,18 @@ describe('an event', () => {
     expect(Number(await tell(house.redisPort, 'PTTL', 'gatehouse:{acme}:audit'))).toBeGreaterThan(0);
   });
 
+  it('of somebody who signs in is remembered for `gatehouse tenants`', async () => {
+    const house = await open({});
+    await signIn(house, house.visitor());
+    const environment = { REDIS_URL: house.redisUrl, CONFIG_DIR: house.gateway.configDir };
+    const command = run(['src/cli/gatehouse.ts', 'tenants', '--json', '--offline'], environment);
+    expect(await command.exited).toBe(0);
+    expect(JSON.parse(command.output())).toMatchObject([
+      { tenant: 'acme', last_sign_in: expect.stringMatching(/^20.*Z$/) },
+      { tenant: 'globex', last_sign_in: null },
+    ]);
+  });
+
   it('is in no stream where nobody asked for one', async () => {
     const house = await open({});
     await signIn(house, house.visitor());
