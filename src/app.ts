@@ -28,6 +28,7 @@ export type App = {
   /** Ends what a drain cannot wait for. */
   readonly endStreams: () => void;
   readonly openStreams: () => number;
+  readonly sessionsAtHand: () => number;
   readonly close: () => Promise<void>;
 };
 
@@ -130,6 +131,7 @@ export function createApp(parts: Parts): App {
     },
     endStreams: streams.closeAll,
     openStreams: streams.count,
+    sessionsAtHand: handlers.sessionsAtHand,
     close: proxy.close,
   };
 }

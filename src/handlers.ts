@@ -166,5 +166,6 @@ export function createHandlers(app: Koa<RequestState>, parts: Parts) {
     admission,
     streams,
     proxy,
+    sessionsAtHand: sessions.atHand,
   };
 }

@@ -4,6 +4,7 @@
  */
 import cluster from 'node:cluster';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { DestinationStream } from 'pino';
 import { createApp, createOpsApp } from './app.ts';
 import { readGatewayFile } from './config/gateway-file.ts';
@@ -31,7 +32,7 @@ import type { Store } from './storage/store.ts';
 import { createRegistry, type Registry } from './tenants/registry.ts';
 import { sitesOf, urls } from './tenants/tenant.ts';
 
-/** A request that takes longer than this after SIGTERM is cut off; orchestrators kill after 30 s. */
+/** What takes longer than this after SIGTERM is cut off; orchestrators kill after 30 s. */
 const DRAIN_LIMIT_MS = 25_000;
 
 /** What a request may wait for; listening and scanning are not. */
@@ -102,7 +103,7 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     gateway,
     registry,
     store,
-    connection: createOidcConnection(createProviders(outbound, clock, audit), outbound, clock),
+    connection: createOidcConnection(createProviders(outbound, clock, audit, metrics.fetched), outbound, clock),
     attemptSealer: createSealer(settings.cookieKeys, 'attempt'),
     hintSealer: createSealer(settings.cookieKeys, 'id token hint'),
     linkSealer: createSealer(settings.cookieKeys, 'pending link'),
@@ -119,6 +120,7 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
   const ops = cluster.isWorker ? undefined : await openListener(opsApp, settings.opsHost, settings.opsPort);
   const listener = await openListener(app.handle, settings.host, settings.port, app.upgrade);
   metrics.gauge('tenants', 'Tenants in force.', () => registry.tenants().length);
+  metrics.gauge('sessions_at_hand', 'Sessions that were used in the last second or two.', app.sessionsAtHand);
   metrics.gauge('streams', 'Open WebSockets and event streams.', app.openStreams);
   const watch = watchFolder(join(settings.configDir, 'tenants'), apply, cannotLook);
   logger.info(
@@ -137,9 +139,11 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     opsUrl: ops?.url ?? '',
     async drain() {
       health.drain();
+      listener.leave();
+      await sleep(settings.drainDelayMs); // until balancers have seen that we are not ready
       await watch.close();
       app.endStreams();
-      await listener.drain(DRAIN_LIMIT_MS);
+      await listener.drain(DRAIN_LIMIT_MS - settings.drainDelayMs);
       await ops?.drain(1_000);
       await Promise.all([app.close(), outbound.close(), store.close()]);
       logger.info({ event: 'drained' }, 'drained');

@@ -26,6 +26,8 @@ export type Settings = {
   readonly trustedProxies: NetworkList;
   /** processes that share the port */
   readonly workers: number;
+  /** how long it goes on serving after SIGTERM, not ready any more */
+  readonly drainDelayMs: number;
   readonly logLevel: string;
   readonly production: boolean;
 };
@@ -96,6 +98,11 @@ const schema = z.object({
     .regex(/^(?:auto|[1-9]\d?)$/, 'must be a number from 1 to 99, or auto')
     .default('1')
     .transform((text) => (text === 'auto' ? availableParallelism() : Number(text))),
+  DRAIN_DELAY: z
+    .string()
+    .regex(/^(?:1?\d|20)s$/, 'must be 0s to 20s')
+    .transform((text) => Number(text.slice(0, -1)) * 1000)
+    .optional(),
   LOG_LEVEL: z
     .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'must be a pino level')
     .default('info'),
@@ -130,6 +137,7 @@ export function parseSettings(environment: Environment): Settings | { problems: 
     cookieKeys: values.COOKIE_KEYS ?? [new Secret(randomBytes(COOKIE_KEY_MIN_BYTES).toString('base64url'))],
     trustedProxies: values.TRUSTED_PROXIES,
     workers: values.WORKERS,
+    drainDelayMs: values.DRAIN_DELAY ?? (production ? 5_000 : 0),
     logLevel: values.LOG_LEVEL,
     production,
   };

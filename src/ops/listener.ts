@@ -15,6 +15,8 @@ const KEEP_ALIVE_MS = 75_000;
 export type Listener = {
   readonly url: string;
   readonly port: number;
+  /** Serves as before, and ends each connection with its next answer: who balances finds another one in peace. */
+  readonly leave: () => void;
   /** Takes no new connection, finishes what runs, at most `limitMs` long. */
   readonly drain: (limitMs: number) => Promise<void>;
 };
@@ -31,6 +33,7 @@ export async function openListener(
   port: number,
   upgrade?: Upgrade,
 ): Promise<Listener> {
+  let leaving = false;
   const server = createServer(
     {
       maxHeaderSize: HEADERS_MAX_BYTES,
@@ -39,7 +42,10 @@ export async function openListener(
       keepAliveTimeout: KEEP_ALIVE_MS,
       shouldUpgradeCallback: upgrade?.isUpgrade ?? (() => false),
     },
-    handle,
+    (request, response) => {
+      if (leaving) response.shouldKeepAlive = false;
+      handle(request, response);
+    },
   );
   server.on('clientError', refuseMalformed);
   if (upgrade !== undefined) server.on('upgrade', upgrade.handle);
@@ -51,7 +57,13 @@ export async function openListener(
   return {
     port: bound.port,
     url: `http://${host.includes(':') ? `[${host}]` : host}:${bound.port}`,
-    drain: (limitMs) => drain(server, limitMs),
+    leave() {
+      leaving = true;
+    },
+    drain(limitMs) {
+      leaving = true;
+      return drain(server, limitMs);
+    },
   };
 }
 

@@ -5,6 +5,7 @@
  */
 import cluster from 'node:cluster';
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { CountFetch } from '../connections/oidc/provider.ts';
 import type { Audit, EventFields, EventName } from '../kernel/events.ts';
 
 /** Each is one time series for each outcome; operators of more look into the log. */
@@ -19,8 +20,10 @@ export type Metrics = {
   readonly counting: (audit: Audit) => Audit;
   /** times what it is given, and counts what fails */
   readonly timing: <T extends object>(what: 'store' | 'idp', parts: T, names: readonly (keyof T)[]) => T;
+  /** a document of a provider was asked for */
+  readonly fetched: CountFetch;
   /** @param count asked whenever somebody looks */
-  readonly gauge: (name: 'tenants' | 'streams', help: string, count: () => number) => void;
+  readonly gauge: (name: 'tenants' | 'streams' | 'sessions_at_hand', help: string, count: () => number) => void;
   readonly text: () => Promise<string>;
   readonly contentType: string;
 };
@@ -44,8 +47,16 @@ export function createMetrics(): Metrics {
     ),
   };
 
+  const documents = new Counter({
+    name: 'gatehouse_idp_documents_total',
+    help: 'Documents that were fetched from providers: discovery, and keys.',
+    labelNames: ['document', 'outcome'],
+    registers: [registry],
+  });
+
   return {
     request: requests,
+    fetched: (document, outcome) => documents.inc({ document, outcome }),
     counting: (audit) => (event, fields) => {
       events(event, fields);
       audit(event, fields);
@@ -107,8 +118,15 @@ function createEventMetrics(registry: Registry): (event: EventName, fields: Even
     if (known.size < TENANTS_MAX) known.add(tenant);
     return known.has(tenant) ? tenant : REST;
   };
-  return (event, { tenant, error }) => {
+  const ended = new Counter({
+    name: 'gatehouse_sessions_ended_total',
+    help: 'Sessions that were ended, by what ended them; those that ran out are not counted.',
+    labelNames: ['reason'],
+    registers: [registry],
+  });
+  return (event, { tenant, error, reason }) => {
     all.inc({ event });
+    if (event === 'session.ended') ended.inc({ reason: String(reason) });
     if (tenant === undefined || !event.startsWith('sign_in.')) return;
     if (event === 'sign_in.succeeded') signIns.inc({ tenant: nameOf(tenant), outcome: 'succeeded' });
     if (event === 'sign_in.refused') signIns.inc({ tenant: nameOf(tenant), outcome: String(error) });

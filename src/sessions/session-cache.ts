@@ -25,6 +25,8 @@ export type SessionCache = {
   readonly known: (tenant: Tenant, idDigest: string, isUse: boolean) => Session | undefined;
   /** One round trip. @param isUse whether this renews the idle time */
   readonly read: (tenant: Tenant, idDigest: string, isUse: boolean) => Promise<Session | undefined>;
+  /** How many there are: for operators. */
+  readonly count: () => number;
   /** Writes, and tells every replica so. */
   readonly changing: <Written>(key: string, write: () => Promise<Written>) => Promise<Written>;
 };
@@ -105,6 +107,7 @@ export function createSessionCache(store: Store, clock: Clock): SessionCache {
       }
       return entry.session;
     },
+    count: () => (clock.nowMs() - youngSinceMs > 2 * FRESH_MS ? 0 : new Set([...young.keys(), ...old.keys()]).size),
     async changing(key, write) {
       try {
         const [written] = await Promise.all([write(), store.announce(key).catch(() => {})]);

@@ -70,6 +70,8 @@ export type Sessions = {
   ) => Promise<Changed | undefined>;
   /** Ends it everywhere. @returns what it was, for one of any number of callers */
   readonly end: (tenant: Tenant, idDigest: string, reason: EndReason) => Promise<SessionRecord | undefined>;
+  /** How many this replica has in its hands: for operators. */
+  readonly atHand: () => number;
   /** Worked out from the lifetime that is left: each use renews it. */
   readonly lastUsedAtMs: (tenant: Tenant, session: Session) => Promise<number>;
   readonly ofSubject: (tenant: Tenant, subject: Subject) => Promise<readonly Session[]>;
@@ -128,6 +130,7 @@ export function createSessions({ store, index, hints, clock, audit }: Dependenci
     peek,
     end,
     digestOf,
+    atHand: cache.count,
     async findById(tenant, id) {
       return ID.test(id) ? cache.read(tenant, digest(id), true) : undefined;
     },

@@ -57,6 +57,8 @@ describe('the environment', () => {
     ['a port that is none, of one of several', { REDIS_URL: 'redis+cluster://a:6379,b:x' }, ['REDIS_URL']],
     ['a store with a parameter that nobody knows', { REDIS_URL: 'redis+sentinel://a/main?tls=1' }, ['REDIS_URL']],
     ['a store whose password is not encoded', { REDIS_URL: 'redis://:%zz@h' }, ['REDIS_URL']],
+    ['a delay that is none', { DRAIN_DELAY: '5' }, ['DRAIN_DELAY']],
+    ['a delay that is too long', { DRAIN_DELAY: '21s' }, ['DRAIN_DELAY']],
     ['an unknown log level', { LOG_LEVEL: 'loud' }, ['LOG_LEVEL']],
     [
       'many things',

@@ -41,7 +41,21 @@ describe('/metrics', () => {
       expect(figure(text, `gatehouse_request_seconds_count{status="${status}"}`)).toBeGreaterThanOrEqual(2);
     expect(figure(text, 'gatehouse_store_seconds_count{outcome="ok"}')).toBeGreaterThan(5);
     expect(figure(text, 'gatehouse_idp_request_seconds_count{outcome="ok"}')).toBe(4);
+    for (const document of ['discovery', 'keys'])
+      expect(figure(text, `gatehouse_idp_documents_total{document="${document}",outcome="ok"}`)).toBe(2);
     expect(text).toContain('nodejs_eventloop_lag_seconds');
+  });
+
+  it('counts sessions that are used, and those that were ended', async () => {
+    const visitor = house.visitor();
+    await signIn(house, visitor);
+    await visitor.send('/AcmeCorp');
+    expect(figure(await read(), 'gatehouse_sessions_at_hand')).toBeGreaterThanOrEqual(1);
+    await visitor.post('/SSO/OIDC/acme/SignOut', {}, { 'sec-fetch-site': 'same-origin' });
+    house.gateway.clock.advance(2_000);
+    const text = await read();
+    expect(figure(text, 'gatehouse_sessions_at_hand')).toBe(0);
+    expect(figure(text, 'gatehouse_sessions_ended_total{reason="signed_out"}')).toBe(1);
   });
 
   it('counts what failed', async () => {

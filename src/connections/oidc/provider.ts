@@ -39,16 +39,25 @@ export type Provider = {
   readonly keys: KeySource;
 };
 
+/** Told of every fetch: for operators. */
+export type CountFetch = (document: 'discovery' | 'keys', outcome: 'ok' | 'failed') => void;
+
 export type Providers = { readonly of: (config: OidcConfig) => Provider };
 
 /** @param maxProviders the oldest unused one is forgotten past that: tenants come and go, the process stays */
-export function createProviders(outbound: Outbound, clock: Clock, audit: Audit, maxProviders = 20_000): Providers {
+export function createProviders(
+  outbound: Outbound,
+  clock: Clock,
+  audit: Audit,
+  count: CountFetch = () => {},
+  maxProviders = 20_000,
+): Providers {
   const providers = new Map<string, Provider>();
   return {
     of(config) {
       const url = config.discovery_url ?? discoveryUrl(config.issuer);
       const id = JSON.stringify([config.issuer, url, config.allow_insecure]);
-      const provider = providers.get(id) ?? createProvider(config, url, outbound, clock, audit);
+      const provider = providers.get(id) ?? createProvider(config, url, outbound, clock, audit, count);
       providers.delete(id); // last in the map is last used
       providers.set(id, provider);
       if (providers.size > maxProviders) providers.delete(providers.keys().next().value ?? '');
@@ -62,16 +71,36 @@ export function discoveryUrl(issuer: string): string {
   return `${inDirectory(issuer, 'organizations').replace(/\/$/, '')}/.well-known/openid-configuration`;
 }
 
-function createProvider(config: OidcConfig, url: string, outbound: Outbound, clock: Clock, audit: Audit): Provider {
+function createProvider(
+  config: OidcConfig,
+  url: string,
+  outbound: Outbound,
+  clock: Clock,
+  audit: Audit,
+  count: CountFetch,
+): Provider {
   const onStale = (error: unknown): void =>
     audit('idp.keys_stale', { issuer: config.issuer, reason: error instanceof Error ? error.message : 'unknown' });
+  async function counted<T>(document: 'discovery' | 'keys', fetch: () => Promise<T>): Promise<T> {
+    let outcome: 'ok' | 'failed' = 'failed';
+    try {
+      const fetched = await fetch();
+      outcome = 'ok';
+      return fetched;
+    } finally {
+      count(document, outcome);
+    }
+  }
   const discovery: KeptDocument<ProviderMetadata> = keepDocument(
-    async () => parseMetadata(await outbound.getJson(url), config),
+    () => counted('discovery', async () => parseMetadata(await outbound.getJson(url), config)),
     clock,
     onStale,
   );
   const jwks: KeptDocument<readonly SigningKey[]> = keepDocument(
-    async () => parseJwks(await outbound.getJson((await discovery.get()).jwks_uri)),
+    async () => {
+      const { jwks_uri } = await discovery.get();
+      return counted('keys', async () => parseJwks(await outbound.getJson(jwks_uri)));
+    },
     clock,
     onStale,
   );
