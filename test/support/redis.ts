@@ -36,8 +36,15 @@ export async function openRedis(more: readonly string[] = []): Promise<RedisServ
   }
 }
 
+/** In a folder of its own, gone with it, unless one is given: what replicas and dumps leave behind would be read by the next. */
 async function openOn(port: number, more: readonly string[]): Promise<RedisServer> {
-  let server: ChildProcess = await launch(port, more);
+  let dir = '';
+  const start = async (): Promise<ChildProcess> => {
+    if (more.includes('--dir')) return launch(port, more);
+    dir = await mkdtemp(join(tmpdir(), 'gatehouse-redis-'));
+    return launch(port, ['--dir', dir, ...more]);
+  };
+  let server = await start();
   return {
     port,
     url: `redis://127.0.0.1:${port}`,
@@ -46,17 +53,32 @@ async function openOn(port: number, more: readonly string[]): Promise<RedisServe
       if (server.exitCode !== null || server.signalCode !== null) return;
       server.kill('SIGKILL');
       await ended;
+      if (dir !== '') await rm(dir, { recursive: true });
     },
     async start() {
-      server = await launch(port, more);
+      server = await start();
     },
     freeze: () => void server.kill('SIGSTOP'),
     thaw: () => void server.kill('SIGCONT'),
   };
 }
 
+/** A replica gets what there is without waiting for others that may want it too. */
+const SYNC_AT_ONCE = ['--repl-diskless-sync-delay', '0'];
+
 function launch(port: number, more: readonly string[]): Promise<ChildProcess> {
-  const own = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...more];
+  const own = [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+    ...SYNC_AT_ONCE,
+    ...more,
+  ];
   return untilReady(spawn('redis-server', own, { stdio: ['ignore', 'pipe', 'ignore'] }), 'Ready to accept connections');
 }
 
@@ -178,6 +200,9 @@ export async function openCluster(replicas = 0): Promise<RedisCluster> {
   const isWell = async ({ port }: RedisServer): Promise<boolean> =>
     (await tell(port, 'CLUSTER', 'INFO')).includes('cluster_state:ok');
   await until('all nodes are well', async () => (await Promise.all(nodes.map(isWell))).every(Boolean));
+  const hasAll = async ({ port }: RedisServer): Promise<boolean> =>
+    /role:master|master_link_status:up/.test(await tell(port, 'INFO', 'replication'));
+  await until('all replicas have all', async () => (await Promise.all(nodes.map(hasAll))).every(Boolean));
   return {
     url: `redis+cluster://${all.slice(0, 2).join(',')}`,
     nodes,
