@@ -5,6 +5,7 @@
 import { benchLogout } from './logout.ts';
 import { benchMemory } from './memory.ts';
 import { benchPeers } from './peers/peers.ts';
+import { benchScale } from './scale.ts';
 import { benchSignIn } from './sign-in.ts';
 import { benchStorm } from './storm.ts';
 
@@ -14,6 +15,7 @@ const benches = {
   peers: benchPeers,
   logout: benchLogout,
   storm: benchStorm,
+  scale: benchScale,
 };
 const wanted = process.argv.slice(2);
 for (const [name, bench] of Object.entries(benches)) {

@@ -30,18 +30,23 @@ export async function compare(targets: readonly Target[]): Promise<Figure[]> {
 
 async function measure({ name, url, headers: sent = {}, cpu = () => 0 }: Target): Promise<Figure> {
   const headers = Object.entries(sent).flatMap(([header, value]) => ['-H', `${header}: ${value}`]);
-  const args = ['-t1', '-c64', `-d${SECONDS}s`, '--latency', ...headers, url];
   const before = cpu();
-  const { stdout } = await promisify(execFile)('wrk', args);
-  const spent = cpu() - before;
-  if (/Non-2xx/.test(stdout)) throw new Error(`${name}: not all answers were good\n${stdout}`);
+  const figure = await wrk([...headers, url]);
+  return { ...figure, name, cpuMicroseconds: ((cpu() - before) / figure.requests) * 1e6 };
+}
+
+type Run = Omit<Figure, 'name' | 'cpuMicroseconds'> & { readonly requests: number };
+
+/** @param more wrk's arguments, the URL last */
+export async function wrk(more: readonly string[]): Promise<Run> {
+  const { stdout } = await promisify(execFile)('wrk', ['-t1', '-c64', `-d${SECONDS}s`, '--latency', ...more]);
+  if (/Non-2xx/.test(stdout)) throw new Error(`not all answers of ${more.at(-1)} were good\n${stdout}`);
   const find = (pattern: RegExp): string => pattern.exec(stdout)?.[1] ?? '?';
   return {
-    name,
     perSecond: Number(find(/Requests\/sec:\s+([\d.]+)/)),
     p50: find(/ 50%\s+(\S+)/),
     p99: find(/ 99%\s+(\S+)/),
-    cpuMicroseconds: (spent / Number(find(/(\d+) requests in/))) * 1e6,
+    requests: Number(find(/(\d+) requests in/)),
   };
 }
 

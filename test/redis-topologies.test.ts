@@ -1,10 +1,27 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { stringify } from 'yaml';
 import { GatewayFailure } from '../src/kernel/failure.ts';
 import { createRedisStore } from '../src/storage/redis.ts';
 import type { Store } from '../src/storage/store.ts';
 import { describeStore } from './contracts/store.ts';
-import { addressOf, openCluster, openSentinels, tell, untilStoreReady, type WatchedRedis } from './support/redis.ts';
+import { freePort } from './support/gateway.ts';
+import { acmeYaml } from './support/house.ts';
+import { run } from './support/process.ts';
+import {
+  addressOf,
+  openCluster,
+  openRedis,
+  openSentinels,
+  tell,
+  untilStoreReady,
+  type WatchedRedis,
+} from './support/redis.ts';
 
 /** Redis as it is run where one server is not enough: real Sentinels, a real Cluster. */
 describe('by a Cluster', () => {
@@ -75,5 +92,48 @@ describe('by Sentinels', () => {
     heard = [];
     await store.announce('gatehouse:{t}:session:a');
     await expect.poll(() => heard).toEqual(['gatehouse:{t}:session:a']);
+  });
+});
+
+describe('by TLS, as a user of ACL', () => {
+  /** A certificate for localhost, by what Debian has: Node makes keys and no certificates. */
+  const MAKE = `
+import datetime, ipaddress, sys
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+key = ec.generate_private_key(ec.SECP256R1())
+name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+now = datetime.datetime.utcnow()
+names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
+certificate = builder.add_extension(names, False).add_extension(x509.BasicConstraints(True, None), True).sign(key, hashes.SHA256())
+open(sys.argv[1] + "/crt", "wb").write(certificate.public_bytes(serialization.Encoding.PEM))
+open(sys.argv[1] + "/key", "wb").write(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+`;
+  it('is reached with the right certificate and password, and not otherwise', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'gatehouse-tls-'));
+    await promisify(execFile)('/usr/bin/python3', ['-c', MAKE, dir]);
+    const port = await freePort();
+    const files = ['--tls-cert-file', join(dir, 'crt'), '--tls-key-file', join(dir, 'key')];
+    const server = await openRedis(['--tls-port', String(port), ...files, '--tls-auth-clients', 'no']);
+    const rights = ['~gatehouse:*', '&gatehouse:*', '+@all', '-@dangerous', '+info', '-@admin', '+scan'];
+    await tell(server.port, 'ACL', 'SETUSER', 'gatehouse', 'on', '>a-pass%word', ...rights);
+    await tell(server.port, 'ACL', 'SETUSER', 'default', 'off');
+    await mkdir(join(dir, 'tenants'));
+    await writeFile(join(dir, 'tenants', 'acme.yaml'), stringify(acmeYaml({ issuer: 'https://idp.example' })));
+    const list = async (url: string, trust = true): Promise<number | null> => {
+      const environment = { REDIS_URL: url, CONFIG_DIR: dir, ...(trust && { NODE_EXTRA_CA_CERTS: join(dir, 'crt') }) };
+      return run(['src/cli/gatehouse.ts', 'sessions', 'list', '--tenant', 'acme'], environment).exited;
+    };
+    const [good, stranger, wrong] = await Promise.all([
+      list(`rediss://gatehouse:a-pass%25word@localhost:${port}`),
+      list(`rediss://gatehouse:a-pass%25word@localhost:${port}`, false),
+      list(`rediss://gatehouse:wrong@localhost:${port}`),
+    ]);
+    expect({ good, stranger, wrong }).toEqual({ good: 0, stranger: 1, wrong: 1 });
+    await server.stop();
+    await rm(dir, { recursive: true });
   });
 });

@@ -15,7 +15,7 @@ export type House = {
 };
 
 /** Acme: slug AcmeCorp, form_post. Globex: fragment. */
-export function acmeYaml(idp: Adversary, more: TenantYaml = {}, oidc: TenantYaml = {}): TenantYaml {
+export function acmeYaml(idp: Pick<Adversary, 'issuer'>, more: TenantYaml = {}, oidc: TenantYaml = {}): TenantYaml {
   return {
     id: 'acme',
     slug: 'AcmeCorp',
