@@ -2,7 +2,7 @@ FROM node:26-bookworm-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json ./
 # the image has Node 26 itself, so the packages that bring it to other machines (optional ones) stay out
-RUN npm ci --omit=dev --omit=optional --no-audit --no-fund && npm sbom --sbom-format=cyclonedx --omit=dev --omit=optional > sbom.cdx.json \
+RUN npm ci --omit=dev --omit=optional --no-audit --no-fund && npm sbom --package-lock-only --sbom-format=cyclonedx --omit=dev --omit=optional > sbom.cdx.json \
   && npm cache clean --force
 
 FROM node:26-bookworm-slim
