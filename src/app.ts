@@ -76,7 +76,8 @@ export function createApp(parts: Parts): App {
 
   const failed = new WeakMap<IncomingMessage, RequestState>();
   const logRequest = createLogRequest(parts.log, audit, parts.metrics.request);
-  app.use(createIntake(parts.trustedProxies, parts.requests, (request) => failed.get(request))); // first: the number by which everything else is found
+  const { trustedProxies: trusted, requests, onUntrusted } = parts;
+  app.use(createIntake({ trusted, requests, onUntrusted, seenBefore: (request) => failed.get(request) })); // first: the number by which everything else is found
   app.use(createAccessLog(logRequest)); // outside failures: it logs what the client got
   app.use(createFailures(ownHeaders)); // outside all that may refuse, so that no refusal loses its cookies
   app.use(async (ctx, next) => {

@@ -62,6 +62,7 @@ export type Parts = {
   readonly metrics: Metrics;
   readonly audit: Audit;
   readonly requests: Requests;
+  readonly onUntrusted: (peer: string) => void;
   readonly clock: Clock;
 };
 
@@ -129,8 +130,8 @@ export function createHandlers(app: Koa<RequestState>, parts: Parts) {
       browserSession.middleware(ctx, () => handle(ctx, place), place.tenant);
 
   const signOut = createHandleSignOut(
-    limits.refused('logout', createBackChannel({ connection, personSessions, store, audit, clock })),
-    limits.each('logout', createFrontChannel(personSessions, ownHeaders, audit)),
+    limits.wrong('logout', createBackChannel({ connection, personSessions, store, audit, clock })),
+    limits.each('front_channel', createFrontChannel(personSessions, ownHeaders, audit)),
     createPersonSignOut({ browserSession, sessions, personSessions, hints, connection, ownHeaders, audit }),
     withSession,
   );

@@ -114,6 +114,7 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     metrics,
     audit,
     requests,
+    onUntrusted: createUntrustedWarning(logger),
     clock,
   });
   const opsApp = createOpsApp(health, metrics).callback();
@@ -163,6 +164,19 @@ export function openStore(settings: Settings, clock: Clock, logger: Logger): Sto
     settings.redis,
     createComplaint((reason) => logger.error({ event: 'store.error', reason }, 'redis')),
   );
+}
+
+/** Once: who forgot to name a proxy has everybody behind it counted as one. */
+function createUntrustedWarning(logger: Logger): (peer: string) => void {
+  let isSaid = false;
+  return (peer) => {
+    if (!isSaid)
+      logger.warn(
+        { event: 'proxy.untrusted', peer },
+        'X-Forwarded-For of somebody who is not in TRUSTED_PROXIES is not believed: if it is your proxy, all behind it count as one',
+      );
+    isSaid = true;
+  };
 }
 
 /** Says the same thing once: what fails is tried again each second. */

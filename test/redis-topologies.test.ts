@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { GatewayFailure } from '../src/kernel/failure.ts';
+import { connect } from '../src/storage/connect.ts';
 import { createRedisStore } from '../src/storage/redis.ts';
 import type { Store } from '../src/storage/store.ts';
 import { describeStore } from './contracts/store.ts';
@@ -19,6 +20,7 @@ import {
   openRedis,
   openSentinels,
   tell,
+  until,
   untilStoreReady,
   type WatchedRedis,
 } from './support/redis.ts';
@@ -56,6 +58,22 @@ describe('by a Cluster', () => {
     await store.announce('gatehouse:{t}:session:x');
     await expect.poll(() => heard).toContain('gatehouse:{t}:session:x');
     await other.close();
+  });
+});
+
+describe('a connection of a Cluster that the network forgot', () => {
+  it('is let go, and the tenants of that node go on by a new one', async () => {
+    const cluster = await openCluster();
+    const connection = connect(addressOf(cluster.url));
+    await until('it is there', async () => (await connection.redis.get('gatehouse:{acme}:x')) === null);
+    const { port } = await cluster.masterOf('gatehouse:{acme}:x');
+    const node = connection.masters().find(({ options }) => options.port === port);
+    if (node?.stream === undefined) throw new Error('not connected');
+    node.stream.write = () => true; // what is written goes nowhere, and nobody says so
+    await expect(connection.redis.get('gatehouse:{acme}:x')).rejects.toThrow();
+    await until('it answers again', async () => (await connection.redis.get('gatehouse:{acme}:x')) === null);
+    connection.redis.disconnect();
+    await cluster.close();
   });
 });
 
@@ -98,14 +116,14 @@ describe('by Sentinels', () => {
 describe('by TLS, as a user of ACL', () => {
   /** A certificate for localhost, by what Debian has: Node makes keys and no certificates. */
   const MAKE = `
-import datetime, ipaddress, sys
+import datetime, sys
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 key = ec.generate_private_key(ec.SECP256R1())
 name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
 now = datetime.datetime.utcnow()
-names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+names = x509.SubjectAlternativeName([x509.DNSName("localhost")])
 builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
 builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
 certificate = builder.add_extension(names, False).add_extension(x509.BasicConstraints(True, None), True).sign(key, hashes.SHA256())
@@ -134,6 +152,25 @@ open(sys.argv[1] + "/key", "wb").write(key.private_bytes(serialization.Encoding.
     ]);
     expect({ good, stranger, wrong }).toEqual({ good: 0, stranger: 1, wrong: 1 });
     await server.stop();
+    // a Cluster whose nodes are known by name, which their certificates are for
+    const clusterPort = await freePort();
+    const node = await openRedis([
+      ...[
+        '--tls-port',
+        String(clusterPort),
+        ...files,
+        '--tls-auth-clients',
+        'no',
+        '--tls-ca-cert-file',
+        join(dir, 'crt'),
+      ],
+      ...['--cluster-enabled', 'yes', '--tls-cluster', 'yes', '--cluster-config-file', join(dir, 'nodes.conf')],
+      ...['--cluster-announce-hostname', 'localhost', '--cluster-preferred-endpoint-type', 'hostname'],
+    ]);
+    await tell(node.port, 'CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
+    await until('it is well', async () => (await tell(node.port, 'CLUSTER', 'INFO')).includes('cluster_state:ok'));
+    expect(await list(`rediss+cluster://localhost:${clusterPort}`)).toBe(0);
+    await node.stop();
     await rm(dir, { recursive: true });
   });
 });

@@ -15,7 +15,8 @@ export async function listEvents(options: Options, environment: Environment, pri
   return atDesk(options.tenant, environment, print, async ({ store, tenant }) => {
     const entries = await store.tail(keys.audit(tenant.id), last);
     if (options.json) print(`[${entries.join(',\n')}]\n`);
-    else for (const entry of entries) print(`${entry}\n`);
+    // JSON lets pass what a terminal obeys
+    else for (const entry of entries) print(`${entry.replace(/[\u007f-\u009f]/g, '?')}\n`);
     return EXIT.done;
   });
 }

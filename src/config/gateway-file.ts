@@ -6,14 +6,10 @@ import { parseNetworks } from './networks.ts';
 import type { Environment } from './settings.ts';
 import { type FileResult, readYamlFile } from './yaml-file.ts';
 
-/** A minute, at each tenant; 0: as often as one likes. Offices share an address, so one address may be a thousand people. */
-const limit = (perAddress: number, perTenant: number) =>
-  z
-    .strictObject({
-      per_address: z.int().min(0).max(1_000_000).default(perAddress),
-      per_tenant: z.int().min(0).max(1_000_000).default(perTenant),
-    })
-    .prefault({});
+/** A minute, at each tenant; 0: as often as one likes. */
+const times = (fallback: number) => z.int().min(0).max(1_000_000).default(fallback);
+/** Offices share an address, so one address may be a thousand people. */
+const ofAddress = z.strictObject({ per_address: times(600) }).prefault({});
 
 export const gatewayFileSchema = z.strictObject({
   /** what `/` shows: nothing, or a list of the enabled tenants (which tells everybody who the customers are) */
@@ -36,11 +32,13 @@ export const gatewayFileSchema = z.strictObject({
   audit: z.strictObject({ keep: z.int().min(0).max(1_000_000).default(0) }).prefault({}),
   limits: z
     .strictObject({
-      sign_in: limit(600, 6_000),
-      callback: limit(600, 6_000),
-      link: limit(600, 6_000),
-      /** logout tokens that were refused, and frames of the front channel; by address alone, since no order of the IdP may be lost */
-      logout: limit(600, 0),
+      sign_in: z.strictObject({ per_address: times(600), per_tenant: times(6_000) }).prefault({}),
+      callback: ofAddress,
+      link: ofAddress,
+      /** logout tokens that are wrong; no order of the IdP may be lost */
+      logout: ofAddress,
+      /** frames, which anybody can ask for */
+      front_channel: ofAddress,
     })
     .prefault({}),
 });

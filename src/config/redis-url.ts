@@ -41,13 +41,15 @@ export function parseRedisUrl(text: string): RedisAddress | undefined {
 }
 
 function parseSingle(text: string): RedisAddress | undefined {
-  const { username, password } = new URL(text);
+  const { username, password, pathname } = new URL(text);
   decodeURIComponent(`${username}${password}`);
-  return /^rediss?:\/\/./.test(text) ? { kind: 'single', url: new Secret(text) } : undefined;
+  return /^rediss?:\/\/./.test(text) && /^(?:\/\d{0,4})?$/.test(pathname)
+    ? { kind: 'single', url: new Secret(text) }
+    : undefined;
 }
 
 function parseSeveral([, s, kind, user = '', hosts = '', path = '', query = '']: string[]): RedisAddress | undefined {
-  const parameters = new URLSearchParams(query);
+  const parameters = new URLSearchParams(query.replaceAll('+', '%2B')); // a plus is a plus, as it is before the host
   const [username = '', ...password] = user.split(':');
   const own = credentials(decodeURIComponent(username), decodeURIComponent(password.join(':')));
   const tls = s === 's';

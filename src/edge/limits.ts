@@ -1,8 +1,8 @@
 /**
- * How often one address, and all addresses together, may start sign-ins, bring answers and links, and give orders to sign out, at one tenant:
- * a storm at one tenant is that one's. What is refused by an address's own limit does not count against its tenant.
+ * How often one address may start sign-ins, bring answers and links, and give orders to sign out that are wrong, at one tenant; and how many
+ * sign-ins all together may start there. A storm at one tenant is that one's. What is refused by an address's own limit does not count
+ * against its tenant, and nothing that somebody else does stands in the way of a sign-in that has begun.
  */
-import { isIPv6 } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GatewayFile } from '../config/gateway-file.ts';
 import type { Clock } from '../kernel/clock.ts';
@@ -11,84 +11,93 @@ import { keys } from '../storage/keys.ts';
 import type { Limiter } from '../storage/limiter.ts';
 import type { Store } from '../storage/store.ts';
 import type { Place } from '../tenants/registry.ts';
+import { networksOf } from './address.ts';
+import { isForeignSubrequest } from './negotiate.ts';
 import type { Context } from './request.ts';
 
-export type Limited = keyof GatewayFile['limits'];
-
-type Handle<P extends Place, Args extends readonly unknown[]> = (
+type Limited = keyof GatewayFile['limits'];
+type Handle<P extends Place, Args extends readonly unknown[], Result> = (
   ctx: Context,
   place: P,
   ...args: Args
-) => Promise<void>;
-type Wrap = <P extends Place, Args extends readonly unknown[]>(
+) => Promise<Result>;
+type Wrap<Result> = <P extends Place, Args extends readonly unknown[]>(
   what: Limited,
-  handle: Handle<P, Args>,
-) => Handle<P, Args>;
+  handle: Handle<P, Args, Result>,
+) => Handle<P, Args, void>;
 
 export type Limits = {
-  /** The same handler, for as often as it may be used. Past that `rate_limited`. */
-  readonly each: Wrap;
-  /** The same, but only what it answers with an error counts: good ones may come as often as they like. */
-  readonly refused: Wrap;
+  /** The same handler, for as often as it may be used; past that `rate_limited`. No page of another site uses it up by pictures. */
+  readonly each: Wrap<void>;
+  /** The same handler, which says whether it was given something wrong: that alone counts, and what is right is done however often it comes. */
+  readonly wrong: Wrap<boolean>;
 };
 
 const WINDOW_SECONDS = 60;
+/** A /48 of IPv6 may do so many times what one address may: it is a company, or one person with a tunnel. */
+const WIDE_FACTOR = 4;
 /** So many refusals a second are told at once; more of them are a storm, which has to wait, so that the others need not. */
 const AT_ONCE_MAX = 50;
 const STORM_DELAY_MS = 1_000;
 /** Past that many that wait, waiting costs more than answering. */
 const WAITING_MAX = 2_000;
 
-type Counters = { readonly ofAddress: Limiter | undefined; readonly ofTenant: Limiter | undefined };
+type Counters = { readonly narrow: Limiter; readonly wide: Limiter };
 
 export function createLimits(store: Pick<Store, 'limiter'>, limits: GatewayFile['limits'], clock: Clock): Limits {
   const calm = createCalm(clock);
-  const limiter = (times: number): Limiter | undefined =>
-    times === 0 ? undefined : store.limiter({ times, seconds: WINDOW_SECONDS });
-  const counters = (what: Limited): Counters => {
-    const { per_address, per_tenant } = limits[what];
-    return { ofAddress: limiter(per_address), ofTenant: limiter(per_tenant) };
+  const limiter = (times: number): Limiter => store.limiter({ times, seconds: WINDOW_SECONDS });
+  const counters = ({ per_address: times }: { readonly per_address: number }): Counters | undefined =>
+    times === 0 ? undefined : { narrow: limiter(times), wide: limiter(times * WIDE_FACTOR) };
+  const counted: Readonly<Record<Limited, Counters | undefined>> = {
+    sign_in: counters(limits.sign_in),
+    callback: counters(limits.callback),
+    link: counters(limits.link),
+    logout: counters(limits.logout),
+    front_channel: counters(limits.front_channel),
   };
-  const counted: Readonly<Record<Limited, Counters>> = {
-    sign_in: counters('sign_in'),
-    callback: counters('callback'),
-    link: counters('link'),
-    logout: counters('logout'),
-  };
+  const { per_tenant: perTenant } = limits.sign_in;
+  const ofTenant = perTenant === 0 ? undefined : limiter(perTenant);
 
-  async function refuse(seconds: number, what: Limited, which: 'per_address' | 'per_tenant'): Promise<never> {
-    await calm();
-    throw new GatewayFailure('rate_limited', {
-      reason: 'rate_limited',
-      evidence: { limit: `${what}.${which}` },
-      headers: { 'Retry-After': String(seconds) },
-      event: what === 'logout' ? 'sign_out.refused' : 'sign_in.refused',
-    });
+  /** @returns how many seconds to wait, when that was one too many */
+  async function countAddress(what: Limited, { state }: Context, { tenant }: Place): Promise<number | undefined> {
+    const counters = counted[what];
+    if (counters === undefined) return undefined;
+    const [narrow = '', wide] = networksOf(state.client);
+    const [mine, ours] = await Promise.all([
+      counters.narrow.count(keys.limit(tenant.id, what, narrow)),
+      wide === undefined ? undefined : counters.wide.count(keys.limit(tenant.id, what, wide)),
+    ]);
+    return mine ?? ours;
   }
 
-  async function spend(what: Limited, ctx: Context, { tenant }: Place): Promise<void> {
-    const { ofAddress, ofTenant } = counted[what];
-    const mine = await ofAddress?.count(keys.limit(tenant.id, what, networkOf(ctx.state.client)));
-    if (mine !== undefined) return refuse(mine, what, 'per_address');
-    const all = await ofTenant?.count(keys.limit(tenant.id, what, '*'));
-    if (all !== undefined) return refuse(all, what, 'per_tenant');
+  async function refuseWhen(seconds: number | undefined, limit: string, event?: 'sign_in.refused'): Promise<void> {
+    if (seconds === undefined) return;
+    await calm();
+    const headers = { 'Retry-After': String(seconds) };
+    const failure = new GatewayFailure('rate_limited', { reason: 'rate_limited', evidence: { limit }, headers });
+    throw event === undefined ? failure : failure.with({ event });
   }
 
   return {
     each:
       (what, handle) =>
       async (ctx, place, ...args) => {
-        await spend(what, ctx, place);
+        if (what !== 'front_channel' && isForeignSubrequest(ctx.req.headers))
+          throw new GatewayFailure('request_invalid', { reason: 'not_a_navigation' });
+        await refuseWhen(await countAddress(what, ctx, place), `${what}.per_address`, 'sign_in.refused');
+        if (what === 'sign_in') {
+          const seconds = await ofTenant?.count(keys.limit(place.tenant.id, what, '*'));
+          await refuseWhen(seconds, `${what}.per_tenant`, 'sign_in.refused');
+        }
         await handle(ctx, place, ...args);
       },
-    refused:
+    wrong:
       (what, handle) =>
       async (ctx, place, ...args) => {
-        const key = keys.limit(place.tenant.id, what, networkOf(ctx.state.client));
-        const seconds = await counted[what].ofAddress?.look(key);
-        if (seconds !== undefined) return refuse(seconds, what, 'per_address');
-        await handle(ctx, place, ...args);
-        if (ctx.status >= 400) await counted[what].ofAddress?.count(key);
+        const isWrong = await handle(ctx, place, ...args);
+        // it has been told to the operator; past the limit its sender is told to wait
+        if (isWrong) await refuseWhen(await countAddress(what, ctx, place), `${what}.per_address`);
       },
   };
 }
@@ -107,18 +116,4 @@ function createCalm(clock: Clock): () => Promise<void> {
     await sleep(STORM_DELAY_MS);
     waiting -= 1;
   };
-}
-
-/** Who has an IPv6 address has 2^64 of them: its network counts as one. */
-export function networkOf(address: string): string {
-  if (!isIPv6(address) || address.includes('.')) return address;
-  const [head = '', tail] = address.toLowerCase().split('::');
-  const groups = (part: string): string[] => (part === '' ? [] : part.split(':'));
-  const [first, last] = [groups(head), groups(tail ?? '')];
-  const zeros = tail === undefined ? 0 : 8 - first.length - last.length;
-  const whole = [...first, ...Array.from({ length: zeros }, () => '0'), ...last];
-  return `${whole
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':')}::/64`;
 }

@@ -31,6 +31,13 @@ function acceptsHtml(headers: IncomingHttpHeaders): boolean {
   return /\b(?:text\/html|application\/xhtml\+xml)\b/i.test(headers.accept ?? '');
 }
 
+/** A picture, a script's request, or a frame of another site: what people who mean to go somewhere never send (Core section 4). */
+export function isForeignSubrequest(headers: IncomingHttpHeaders): boolean {
+  const { 'sec-fetch-mode': mode, 'sec-fetch-dest': destination, 'sec-fetch-site': site } = headers;
+  if (mode !== undefined && mode !== 'navigate') return true;
+  return site === 'cross-site' && destination !== undefined && destination !== 'document';
+}
+
 /** Whether the browser says that this came from another site; `undefined`: it says nothing. */
 export function isCrossSite(headers: IncomingHttpHeaders): boolean | undefined {
   const site = headers['sec-fetch-site'];

@@ -5,11 +5,11 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { isIP } from 'node:net';
 import type Koa from 'koa';
 import type { NetworkList } from '../config/networks.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import type { Place } from '../tenants/registry.ts';
+import { parseAddress } from './address.ts';
 
 /** Of this request only. */
 export type RequestState = {
@@ -43,21 +43,27 @@ export type Context = Koa.ParameterizedContext<RequestState>;
 
 export const URL_MAX_CHARACTERS = 16 * 1024;
 
-/** @param seenBefore what is known already of a request that began elsewhere */
-export function createIntake(
-  trusted: NetworkList,
-  requests: Requests,
-  seenBefore: (request: IncomingMessage) => RequestState | undefined,
-): Koa.Middleware<RequestState> {
+type Intake = {
+  readonly trusted: NetworkList;
+  readonly requests: Requests;
+  /** told the address of somebody who writes `X-Forwarded-For` and is not believed: an attacker, or a proxy that was forgotten */
+  readonly onUntrusted: (peer: string) => void;
+  /** what is known already of a request that began elsewhere */
+  readonly seenBefore: (request: IncomingMessage) => RequestState | undefined;
+};
+
+export function createIntake({ trusted, requests, onUntrusted, seenBefore }: Intake): Koa.Middleware<RequestState> {
   return async (ctx, next) => {
     Object.assign(ctx.state, seenBefore(ctx.req) ?? seeRequest(ctx.req, trusted));
+    if (!ctx.state.trusted && ctx.req.headers['x-forwarded-for'] !== undefined) onUntrusted(ctx.state.client);
     ctx.set('X-Request-Id', ctx.state.requestId);
     await requests.within(ctx.state, next);
   };
 }
 
 export function seeRequest(request: IncomingMessage, trusted: NetworkList): RequestState {
-  const peer = plainAddress(request.socket.remoteAddress ?? '');
+  const { remoteAddress = '' } = request.socket;
+  const peer = parseAddress(remoteAddress) ?? remoteAddress;
   const believed = trusted.has(peer);
   const forwardedFor = believed ? header(request, 'x-forwarded-for') : undefined;
   return {
@@ -81,16 +87,12 @@ export const checkTarget: Koa.Middleware<RequestState> = async (ctx, next) => {
 function clientAddress(forwardedFor: string | undefined, peer: string, trusted: NetworkList): string {
   let client = peer;
   for (const entry of (forwardedFor ?? '').split(',').reverse()) {
-    const address = plainAddress(entry.trim());
-    if (isIP(address) === 0) break;
+    const address = parseAddress(entry.trim());
+    if (address === undefined) break;
     client = address;
     if (!trusted.has(address)) break;
   }
   return client;
-}
-
-function plainAddress(address: string): string {
-  return address.startsWith('::ffff:') && isIP(address.slice(7)) === 4 ? address.slice(7) : address;
 }
 
 function hostName(host: string): string {

@@ -13,7 +13,8 @@ export function createAuditStream(store: Pick<Store, 'append'>, keep: number): (
   if (keep === 0) return (audit) => audit;
   return (audit) => (event, fields) => {
     audit(event, fields);
-    if (fields.tenant === undefined) return;
+    // a storm must not push out what it is looked for among
+    if (fields.tenant === undefined || fields.error === 'rate_limited') return;
     const entry = JSON.stringify({ time: new Date().toISOString(), event, ...fields });
     store.append(keys.audit(fields.tenant), entry, keep, KEPT_MS).catch(() => {});
   };

@@ -22,7 +22,8 @@ const REMEMBERED_MAX_MS = 24 * 3_600_000;
 /** A token that was asked for before the logout comes in within an attempt's ten minutes; clocks get the rest. */
 const MARKED_MS = 15 * 60_000;
 
-export type BackChannel = (ctx: Context, place: OidcPlace, form: URLSearchParams) => Promise<void>;
+/** @returns whether the order was wrong, which our own outage is not */
+export type BackChannel = (ctx: Context, place: OidcPlace, form: URLSearchParams) => Promise<boolean>;
 
 type Dependencies = {
   readonly connection: OidcConnection;
@@ -46,10 +47,11 @@ export function createBackChannel(dependencies: Dependencies): BackChannel {
     return ended === 'mismatch' ? { reason: 'logout_subject_mismatch' } : ended;
   }
 
-  function reject(ctx: Context, code: FailureCode, details: Readonly<Record<string, unknown>>): void {
+  function reject(ctx: Context, code: FailureCode, details: Readonly<Record<string, unknown>>): boolean {
     audit('sign_out.refused', { error: code, ...details });
     ctx.status = 400;
     ctx.body = { error: code, error_description: FAILURES[code].text, request_id: ctx.state.requestId };
+    return FAILURES[code].status < 500;
   }
 
   return async (ctx, place, form) => {
@@ -66,9 +68,10 @@ export function createBackChannel(dependencies: Dependencies): BackChannel {
         ended: outcome,
       });
       ctx.body = { ended: outcome };
+      return false;
     } catch (error) {
       if (!(error instanceof GatewayFailure)) throw error;
-      reject(ctx, error.code, { reason: error.options.reason ?? error.code });
+      return reject(ctx, error.code, { reason: error.options.reason ?? error.code });
     }
   };
 }

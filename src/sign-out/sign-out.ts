@@ -4,17 +4,17 @@
  */
 import { readForm } from '../edge/form.ts';
 import type { Context } from '../edge/request.ts';
-import { hasOidc, type Place } from '../tenants/registry.ts';
-import type { BackChannel } from './back-channel.ts';
+import { hasOidc, type OidcPlace, type Place } from '../tenants/registry.ts';
 import { type FrontChannel, isFrontChannel } from './front-channel.ts';
 import type { PersonSignOut } from './person.ts';
 
+type HandleForm = (ctx: Context, place: OidcPlace, form: URLSearchParams) => Promise<void>;
 export type HandleSignOut = (ctx: Context, place: Place) => Promise<void>;
 /** Makes the browser's session known to a handler; the IdP's messages are none of its business. */
 type WithSession = (handle: HandleSignOut) => HandleSignOut;
 
 export function createHandleSignOut(
-  back: BackChannel,
+  back: HandleForm,
   front: FrontChannel,
   person: PersonSignOut,
   withSession: WithSession,

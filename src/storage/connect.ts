@@ -13,6 +13,9 @@ const RECONNECT_MAX_MS = 1_000;
 const REDIRECTIONS_MAX = 4;
 const RETRY_DELAY_MS = 50;
 const SLOTS_EVERY_MS = 5_000;
+const LOOK_EVERY_MS = 1_000;
+/** Of a connection that should have answered: longer than a busy server takes. */
+export const SILENCE_MAX_MS = 2_000;
 
 /** Replies stay as the library maps them by default. */
 type Options = Omit<RedisOptions, 'replyMapping'>;
@@ -69,8 +72,6 @@ function bySentinel(address: RedisAddress & { kind: 'sentinel' }): Options {
     ...(sentinel.password !== undefined && { sentinelPassword: sentinel.password.reveal() }),
     sentinelRetryStrategy: later,
     sentinelCommandTimeout: CONNECT_TIMEOUT_MS,
-    // a master that the network hides is not missed by its own connection: the Sentinels say when there is another
-    failoverDetector: true,
   };
 }
 
@@ -79,7 +80,10 @@ function connectCluster(address: RedisAddress & { kind: 'cluster' }): Connection
   const cluster = new Cluster([...address.nodes], {
     redisOptions,
     enableOfflineQueue: false,
-    enableAutoPipelining: true,
+    // in a pipeline one answer of another kind keeps all of them from being sent again where a slot has moved
+    enableAutoPipelining: false,
+    // certificates are for names: ioredis would look them up and compare the address
+    ...(address.tls && { dnsLookup: (name, done) => done(null, name) }),
     clusterRetryStrategy: later,
     maxRedirections: REDIRECTIONS_MAX,
     retryDelayOnFailover: RETRY_DELAY_MS,
@@ -88,6 +92,7 @@ function connectCluster(address: RedisAddress & { kind: 'cluster' }): Connection
     slotsRefreshTimeout: CONNECT_TIMEOUT_MS,
     slotsRefreshInterval: SLOTS_EVERY_MS,
   });
+  watchNodes(cluster);
   let turn = 0;
   const nextNode = (): RedisNode => {
     const known = cluster.nodes('all').map(({ options }) => ({ host: options.host ?? '', port: options.port ?? 0 }));
@@ -108,6 +113,27 @@ function connectCluster(address: RedisAddress & { kind: 'cluster' }): Connection
         retryStrategy: () => null,
       }),
   };
+}
+
+/**
+ * A connection to one node that the network forgot is told so by nobody, and the others go on: each is asked now and then, and one that is
+ * silent for too long is let go, so that the next command makes a new one.
+ */
+function watchNodes(cluster: Cluster): void {
+  const answeredAt = new WeakMap<Redis, number>();
+  const look = (node: Redis): void => {
+    if (node.status !== 'ready') return void answeredAt.delete(node);
+    const now = performance.now();
+    if (!answeredAt.has(node)) answeredAt.set(node, now);
+    node.ping().then(
+      () => answeredAt.set(node, performance.now()),
+      () => {
+        if (now - (answeredAt.get(node) ?? now) > SILENCE_MAX_MS) node.disconnect();
+      },
+    );
+  };
+  const looking = setInterval(() => cluster.nodes('all').forEach(look), LOOK_EVERY_MS).unref();
+  cluster.on('end', () => clearInterval(looking));
 }
 
 function credentials({

@@ -16,7 +16,7 @@ type MemberSet = Map<string, number>;
 export function createMemoryStore(clock: Clock, maxEntries = MAX_ENTRIES): Store {
   const entries = new Map<string, Entry>();
   const sets = new Map<string, MemberSet>();
-  const lists = new Map<string, { readonly entries: readonly string[]; readonly expiresAtMs: number }>();
+  const lists = new Map<string, { readonly entries: string[]; readonly expiresAtMs: number }>();
   const listeners = new Set<Listener>();
   const sweeper = setInterval(sweep, SWEEP_EVERY_MS).unref();
 
@@ -95,8 +95,10 @@ export function createMemoryStore(clock: Clock, maxEntries = MAX_ENTRIES): Store
       sets.get(key)?.delete(member);
     },
     async append(key, entry, keep, ttlMs) {
-      const list = [...(lists.get(key)?.entries ?? []), entry].slice(-keep);
-      lists.set(key, { entries: list, expiresAtMs: clock.nowMs() + ttlMs });
+      const entries = lists.get(key)?.entries ?? [];
+      entries.push(entry);
+      if (entries.length > 2 * keep) entries.splice(0, entries.length - keep);
+      lists.set(key, { entries, expiresAtMs: clock.nowMs() + ttlMs });
     },
     async tail(key, count) {
       const list = lists.get(key);

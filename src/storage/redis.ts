@@ -4,11 +4,9 @@
  */
 import type { Redis } from 'ioredis';
 import type { RedisAddress } from '../config/redis-url.ts';
-import { type Connection, connect } from './connect.ts';
+import { type Connection, connect, SILENCE_MAX_MS } from './connect.ts';
 import { createLimiter } from './limiter.ts';
 import { type Listener, type Store, StoreUnavailable } from './store.ts';
-
-const SILENCE_MAX_MS = 2_000;
 
 /** Scripts run as one step. */
 const REPLACE_IF = `
@@ -32,7 +30,7 @@ const LISTEN_EVERY_MS = 1_000;
 export function createRedisStore(address: RedisAddress, onError: (error: Error) => void): Store {
   const connection = connect(address);
   const { redis } = connection;
-  redis.on('error', onError);
+  redis.on('error', (error: Error) => onError(withReason(error)));
   redis.on('ready', () => void warnOfEviction(connection, onError));
   const ears: Ear[] = [];
   let isHeard = true;
@@ -133,6 +131,12 @@ export function createRedisStore(address: RedisAddress, onError: (error: Error) 
       redis.disconnect();
     },
   };
+}
+
+/** A Cluster says that it could not be reached; why, it says of the last node that it tried. */
+function withReason(error: Error): Error {
+  const inner = 'lastNodeError' in error ? error.lastNodeError : undefined;
+  return inner instanceof Error ? new Error(`${error.message} (${inner.message})`) : error;
 }
 
 /** What was used once must be remembered as used: a server that forgets what it likes forgets that too. */

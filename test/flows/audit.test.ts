@@ -64,6 +64,15 @@ describe('an event', () => {
     ]);
   });
 
+  it('of a storm pushes nothing out of the stream', async () => {
+    const house = await open({ audit: { keep: 20 }, limits: { sign_in: { per_address: 2 } } });
+    await signIn(house, house.visitor());
+    for (let times = 0; times < 40; times++) await house.visitor().go('/AcmeCorp');
+    const stream = await tell(house.redisPort, 'XRANGE', 'gatehouse:{acme}:audit', '-', '+');
+    expect(stream).toContain('sign_in.succeeded');
+    expect(stream).not.toContain('rate_limited');
+  });
+
   it('is in no stream where nobody asked for one', async () => {
     const house = await open({});
     await signIn(house, house.visitor());

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { networkOf } from '../../src/edge/limits.ts';
+import { networksOf, parseAddress } from '../../src/edge/address.ts';
 import { ACME_CALLBACK, type House, openHouse, sessionOf, signIn, signInAtGlobex, start } from '../support/house.ts';
 import { openReplicas } from '../support/replicas.ts';
 
@@ -71,7 +71,7 @@ describe('sign-ins', () => {
 
 describe('answers, links and orders to sign out', () => {
   it('are limited by themselves', async () => {
-    await open({ callback: FEW, link: FEW });
+    await open({ callback: { per_address: 3 } });
     for (let times = 0; times < 3; times++)
       expect((await house.visitor().post(ACME_CALLBACK, { id_token: 'x', state: 'y' })).status).not.toBe(429);
     expect((await house.visitor().post(ACME_CALLBACK, { id_token: 'x', state: 'y' })).status).toBe(429);
@@ -92,12 +92,14 @@ describe('answers, links and orders to sign out', () => {
     const statuses: number[] = [];
     for (let times = 0; times < 4; times++)
       statuses.push((await house.visitor().send('/SSO/OIDC/acme/SignOut', wrong)).status);
-    expect(statuses).toEqual([400, 400, 400, 429]);
+    expect(statuses).toEqual([400, 400, 429, 429]);
+    expect(house.gateway.events('sign_out.refused')).toHaveLength(4); // each once
+    expect(await order('sid-after')).toBe(200); // whoever else is at the IdP's address
     expect((await house.visitor().send('/SSO/OIDC/globex/SignOut', wrong)).status).toBe(400);
   });
 
   it('frames of the front channel cannot fill the store', async () => {
-    await open({ logout: { per_address: 2 } });
+    await open({ front_channel: { per_address: 2 } });
     const frame = async (): Promise<number> =>
       (await house.visitor().go(`/SSO/OIDC/acme/SignOut?iss=${encodeURIComponent(house.acme.issuer)}&sid=x`)).status;
     expect([await frame(), await frame(), await frame()]).toEqual([200, 200, 429]);
@@ -119,14 +121,55 @@ describe('over two replicas', () => {
   });
 });
 
+describe('a page of another site', () => {
+  it.each([
+    { 'sec-fetch-mode': 'no-cors', 'sec-fetch-dest': 'image', 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'iframe', 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-mode': 'cors', 'sec-fetch-dest': 'empty', 'sec-fetch-site': 'cross-site' },
+  ])('cannot use up its visitors’ sign-ins: %j', async (headers) => {
+    await open({ sign_in: { per_address: 1 }, callback: { per_address: 1 } });
+    for (let times = 0; times < 3; times++) {
+      expect((await house.visitor().send('/SSO/OIDC/acme/SignIn', { headers })).status).toBe(400);
+      expect((await house.visitor().send(`${ACME_CALLBACK}?error=x&state=y`, { headers })).status).toBe(400);
+    }
+    expect((await house.visitor().go('/AcmeCorp')).status).toBe(303);
+  });
+});
+
+describe('a wide network', () => {
+  it('may do what four addresses may, so that one tunnel is not everybody', async () => {
+    await open({ sign_in: { per_address: 1, per_tenant: 100 } });
+    const statuses: number[] = [];
+    for (let index = 1; index <= 6; index++)
+      statuses.push((await house.visitor().go('/AcmeCorp', from(`2001:db8:1:${index}::1`))).status);
+    expect(statuses).toEqual([303, 303, 303, 303, 429, 429]);
+    expect((await house.visitor().go('/AcmeCorp', from('2001:db8:2:1::1'))).status).toBe(303);
+  });
+});
+
 describe('an address', () => {
   it.each([
-    ['203.0.113.1', '203.0.113.1'],
-    ['2001:db8::1', '2001:db8:0:0::/64'],
-    ['2001:0DB8:0001:0002:0003:0004:0005:0006', '2001:db8:1:2::/64'],
-    ['::1', '0:0:0:0::/64'],
-    ['', ''],
-  ])('%s counts as %s', (address, network) => {
-    expect(networkOf(address)).toBe(network);
+    ['203.0.113.1', ['203.0.113.1']],
+    ['203.0.113.1:40001', ['203.0.113.1']],
+    ['::ffff:203.0.113.1', ['203.0.113.1']],
+    ['::ffff:cb00:7101', ['203.0.113.1']],
+    ['[2001:db8::1]:443', ['2001:db8:0:0::/64', '2001:db8:0::/48']],
+    ['2001:0DB8:0001:0002:0003:0004:0005:0006', ['2001:db8:1:2::/64', '2001:db8:1::/48']],
+    ['fe80::1%eth0', ['fe80:0:0:0::/64', 'fe80:0:0::/48']],
+    ['::1', ['0:0:0:0::/64', '0:0:0::/48']],
+  ])('%s counts as %j', (text, networks) => {
+    expect(networksOf(parseAddress(text) ?? '')).toEqual(networks);
+  });
+
+  it.each(['', 'nginx', '203.0.113', '[::1', '203.0.113.1:x', '::g'])('%j is none', (text) => {
+    expect(parseAddress(text)).toBeUndefined();
+  });
+
+  it('of a proxy that nobody named is complained about, once', async () => {
+    house = await openHouse();
+    close = house.close;
+    for (let times = 0; times < 3; times++) await house.visitor().go('/AcmeCorp', from('203.0.113.1'));
+    const said = house.gateway.log.filter(({ event }) => event === 'proxy.untrusted');
+    expect(said).toMatchObject([{ level: 'warn', peer: '127.0.0.1' }]);
   });
 });

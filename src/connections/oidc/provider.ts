@@ -71,6 +71,9 @@ export function discoveryUrl(issuer: string): string {
   return `${inDirectory(issuer, 'organizations').replace(/\/$/, '')}/.well-known/openid-configuration`;
 }
 
+/** Whoever came by when it was asked for: it is every tenant's of that issuer. */
+const NOBODYS = { tenant: undefined, request_id: undefined, client: undefined };
+
 function createProvider(
   config: OidcConfig,
   url: string,
@@ -80,7 +83,11 @@ function createProvider(
   count: CountFetch,
 ): Provider {
   const onStale = (error: unknown): void =>
-    audit('idp.keys_stale', { issuer: config.issuer, reason: error instanceof Error ? error.message : 'unknown' });
+    audit('idp.keys_stale', {
+      ...NOBODYS,
+      issuer: config.issuer,
+      reason: error instanceof Error ? error.message : 'unknown',
+    });
   async function counted<T>(document: 'discovery' | 'keys', fetch: () => Promise<T>): Promise<T> {
     let outcome: 'ok' | 'failed' = 'failed';
     try {
