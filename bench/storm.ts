@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { stringify } from 'yaml';
 import { openAdversary } from '../test/support/adversary.ts';
-import { freePort } from '../test/support/gateway.ts';
+import { freePort, NO_LIMITS } from '../test/support/gateway.ts';
 import { acmeYaml, askedOf, GLOBEX_CALLBACK, globexYaml, validClaims } from '../test/support/house.ts';
 import { run } from '../test/support/process.ts';
 import { openRedis } from '../test/support/redis.ts';
@@ -14,9 +14,8 @@ import { Visitor } from '../test/support/visitor.ts';
 
 const SECONDS = 6;
 const ATTACKER = 'X-Forwarded-For: 203.0.113.66';
-const NO_LIMITS = { sign_in: { per_address: 0, per_tenant: 0 }, callback: { per_address: 0, per_tenant: 0 } };
 /** Everybody else is the bench itself. */
-const OTHERS = { sign_in: { per_tenant: 1_000_000 }, callback: { per_address: 1_000_000, per_tenant: 1_000_000 } };
+const OTHERS = { sign_in: { per_tenant: 1_000_000 }, callback: { per_address: 1_000_000 } };
 
 type Figure = { readonly signIns: number; readonly p50: number; readonly p99: number; readonly storm: number };
 

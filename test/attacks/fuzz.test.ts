@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { createTenantFolder } from '../../src/config/tenant-folder.ts';
+import { NO_LIMITS } from '../support/gateway.ts';
 import { ACME_CALLBACK, type House, openHouse, sessionOf, signIn, start, validClaims } from '../support/house.ts';
 
 /**
@@ -22,9 +23,8 @@ const TIMEOUT = { timeout: SECONDS * 1000 + 30_000 };
 
 let house: House;
 beforeAll(async () => {
-  const many = { per_address: 0, per_tenant: 0 };
   house = await openHouse({
-    gatewayYaml: { limits: { sign_in: many, callback: many, link: many, logout: { per_address: 0 } } },
+    gatewayYaml: { limits: NO_LIMITS },
     environment: { TRUSTED_PROXIES: '127.0.0.1', LOG_LEVEL: 'error' },
     acme: { links: [{ dialect: 'frill', key: 'a-key-of-acme-for-links' }] },
   });

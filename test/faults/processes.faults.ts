@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import { freePort } from '../support/gateway.ts';
+import { freePort, NO_LIMITS } from '../support/gateway.ts';
 import { ACME_CALLBACK, acmeYaml, globexYaml, sessionOf, start, validClaims } from '../support/house.ts';
 import { openProviders, type Providers, type Tally, underLoad } from '../support/load.ts';
 import { ROOT } from '../support/process.ts';
@@ -16,7 +16,6 @@ import { Visitor } from '../support/visitor.ts';
 
 /** Real processes, and what happens to them; HAProxy in front where there are two, as an operator would have it. */
 const KEYS = 'a-key-that-both-replicas-know-of-32-bytes';
-const LIMITS = { sign_in: { per_address: 0, per_tenant: 0 }, callback: { per_address: 0, per_tenant: 0 } };
 const rows: string[] = [];
 afterAll(() => process.stdout.write(`\n${rows.join('\n')}\n`));
 
@@ -33,7 +32,7 @@ beforeEach(async () => {
   await mkdir(join(dir, 'tenants'));
   await writeFile(join(dir, 'tenants', 'acme.yaml'), stringify(acmeYaml(providers.acme)));
   await writeFile(join(dir, 'tenants', 'globex.yaml'), stringify(globexYaml(providers.globex)));
-  await writeFile(join(dir, 'gatehouse.yaml'), stringify({ limits: LIMITS }));
+  await writeFile(join(dir, 'gatehouse.yaml'), stringify({ limits: NO_LIMITS }));
 });
 afterEach(async () => {
   for (const child of children) child.kill('SIGKILL');

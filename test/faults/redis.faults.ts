@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { openCutProxy } from '../support/cut-proxy.ts';
-import { openGateway, type TestGateway } from '../support/gateway.ts';
+import { NO_LIMITS, openGateway, type TestGateway } from '../support/gateway.ts';
 import { acmeYaml, globexYaml } from '../support/house.ts';
 import { openProviders, type Tally, underLoad } from '../support/load.ts';
 import { openCluster, openRedis, openSentinels, tell, until } from '../support/redis.ts';
@@ -15,7 +15,6 @@ import { untilReady } from '../support/replicas.ts';
  * while it lasts; and afterwards everything as it was, as far as Redis still has it. The table at the end is the README's.
  */
 const KEYS = 'a-key-that-both-replicas-know-of-32-bytes';
-const LIMITS = { sign_in: { per_address: 0, per_tenant: 0 }, callback: { per_address: 0, per_tenant: 0 } };
 const rows: string[] = [];
 afterAll(() => process.stdout.write(`\n${rows.join('\n')}\n`));
 
@@ -28,7 +27,7 @@ async function suffer(what: string, redisUrl: string, trouble: () => Promise<voi
   const open = (publicUrl?: string): Promise<TestGateway> =>
     openGateway({
       tenants,
-      gatewayYaml: { limits: LIMITS },
+      gatewayYaml: { limits: NO_LIMITS },
       environment: { REDIS_URL: redisUrl, COOKIE_KEYS: KEYS, ...(publicUrl && { PUBLIC_URL: publicUrl }) },
     });
   const one = await open();
@@ -199,6 +198,20 @@ describe('a Cluster', () => {
       await sleep(5_000);
     });
     expect(tally.sessionsLost).toBe(0);
+    await cluster.close();
+  });
+
+  it('a replica takes over as planned, and nobody notices', async () => {
+    const cluster = await openCluster(1);
+    const tally = await suffer('Cluster: a replica takes over as planned', cluster.url, async () => {
+      const master = await cluster.masterOf('gatehouse:{acme}:x');
+      const id = await tell(master.port, 'CLUSTER', 'MYID');
+      const own = (await tell(master.port, 'CLUSTER', 'REPLICAS', id)).split('\n')[0] ?? '';
+      await tell(Number(/:(\d+)@/.exec(own)?.[1]), 'CLUSTER', 'FAILOVER');
+      await sleep(3_000);
+      expect(await cluster.masterOf('gatehouse:{acme}:x')).not.toBe(master);
+    });
+    expect(tally).toMatchObject({ sessionsLost: 0, unavailable: 0, broken: 0, signInsLost: 0 });
     await cluster.close();
   });
 

@@ -28,6 +28,14 @@ export type TestGateway = {
   readonly close: () => Promise<void>;
 };
 
+/** For `gatehouse.yaml`, where one address is everybody. */
+export const NO_LIMITS = {
+  sign_in: { per_address: 0, per_tenant: 0 },
+  callback: { per_address: 0 },
+  link: { per_address: 0 },
+  logout: { per_address: 0 },
+};
+
 export type TestGatewayOptions = {
   readonly tenants: readonly TenantYaml[];
   readonly environment?: Record<string, string>;
