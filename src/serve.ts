@@ -35,7 +35,7 @@ import { sitesOf, urls } from './tenants/tenant.ts';
 /** What takes longer than this after SIGTERM is cut off; orchestrators kill after 30 s. */
 const DRAIN_LIMIT_MS = 25_000;
 
-/** What a request may wait for; listening and scanning are not. */
+/** What is timed: each is one command. Listening and scanning are not, and limiters count for themselves. */
 const STORE_OPERATIONS = [
   'get',
   'set',
@@ -92,11 +92,15 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     production: settings.production,
     publicHost: settings.publicUrl.hostname,
   });
-  const apply = (): Promise<void> => applyTenants(folder, registry, settings.publicUrl, audit);
+  const health = createHealth(store, clock);
+  const apply = async (): Promise<void> => {
+    await applyTenants(folder, registry, settings.publicUrl, audit);
+    health.configured();
+  };
   const cannotLook = createComplaint((reason) => logger.error({ event: 'tenants.unreadable', reason }, 'tenants'));
   await apply().catch(cannotLook); // there may be a folder later
-  const outbound = metrics.timing('idp', createOutbound(gateway.outbound.allow), ['getJson', 'fetch']);
-  const health = createHealth(store, clock);
+  const plain = createOutbound(gateway.outbound.allow);
+  const outbound = metrics.timing('idp', plain, ['getJson', 'fetch']);
   const app = createApp({
     publicUrl: settings.publicUrl,
     trustedProxies: settings.trustedProxies,
@@ -107,7 +111,7 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
     attemptSealer: createSealer(settings.cookieKeys, 'attempt'),
     hintSealer: createSealer(settings.cookieKeys, 'id token hint'),
     linkSealer: createSealer(settings.cookieKeys, 'pending link'),
-    people: createPeople(outbound, clock),
+    people: createPeople(plain, clock),
     assertions: await createAssertions(settings.cookieKeys, settings.publicUrl, clock),
     health,
     log,
@@ -179,13 +183,18 @@ function createUntrustedWarning(logger: Logger): (peer: string) => void {
   };
 }
 
-/** Says the same thing once: what fails is tried again each second. */
+const COMPLAIN_EVERY_MS = 60_000;
+
+/** Says each thing once a minute: what fails is tried again each second, and an outage next week is another one. */
 function createComplaint(say: (reason: string) => void): (error: unknown) => void {
-  let last = '';
+  const saidAt = new Map<string, number>();
   return (error) => {
     const reason = error instanceof Error ? error.message : String(error);
-    if (reason !== last) say(reason);
-    last = reason;
+    const now = performance.now();
+    for (const [said, at] of saidAt) if (now - at > COMPLAIN_EVERY_MS) saidAt.delete(said);
+    if (saidAt.has(reason)) return;
+    saidAt.set(reason, now);
+    say(reason);
   };
 }
 

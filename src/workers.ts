@@ -23,6 +23,7 @@ export async function startWorkers(settings: Settings, environment: Environment)
   const { logger } = createLog(settings.logLevel);
   const store = openStore(settings, systemClock, logger);
   const health = createHealth(store, systemClock);
+  health.configured(); // the workers read the tenants
   const serving = new Set<Worker>();
   let draining = false;
   // in development the keys are made up: once, for all
@@ -36,7 +37,7 @@ export async function startWorkers(settings: Settings, environment: Environment)
         serving.add(worker);
         resolve(worker);
       });
-      worker.once('exit', (code) => reject(new WorkerFailed(code)));
+      worker.once('exit', (code: number | null) => reject(new WorkerFailed(code ?? 1)));
     });
     worker.once('exit', (code, signal) => {
       if (!serving.delete(worker) || draining) return;

@@ -28,7 +28,7 @@ const ROOMS: readonly (readonly string[])[] = [
 
 /** A library that is named here may be imported only from there. */
 const DOORS: Readonly<Record<string, RegExp>> = {
-  ioredis: /^storage\/(?:connect|redis)\.ts$/,
+  ioredis: /^storage\/(?:connect|limiter|redis)\.ts$/,
   'rate-limiter-flexible': /^storage\/limiter\.ts$/,
   'koa-session': /^sessions\/koa-session\.ts$/,
   'openid-client': /^connections\/oidc\//,

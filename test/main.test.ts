@@ -55,6 +55,20 @@ describe('the process', () => {
     expect(started.errors()).toBe('');
   });
 
+  it('is not ready before it has read its tenants once, and gets ready when they are there', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'gatehouse-late-'));
+    const settings: Record<string, string> = { ...(await environment()), CONFIG_DIR: join(dir, 'config') };
+    const started = run(['src/main.ts'], settings);
+    await started.waitForLine('"event":"listening"');
+    const ready = async () => (await fetch(`http://127.0.0.1:${settings.PORT}/readyz`)).json();
+    expect(await ready()).toEqual({ status: 'not ready', reason: 'tenants_unreadable' });
+    await mkdir(join(dir, 'config', 'tenants'), { recursive: true });
+    await expect.poll(ready, { timeout: 10_000 }).toEqual({ status: 'ready' });
+    started.child.kill('SIGTERM');
+    expect(await started.exited).toBe(0);
+    await rm(dir, { recursive: true });
+  });
+
   it('answers what it had accepted before it goes, and is not ready meanwhile', async () => {
     const settings = await environment();
     const started = run(['src/main.ts'], settings);
@@ -225,8 +239,10 @@ describe('gatehouse', () => {
     expect(help.output()).toContain('Usage: gatehouse');
   });
 
-  it('refuses a command that it does not know', async () => {
-    const unknown = run(['src/cli/gatehouse.ts', 'frobnicate']);
-    expect(await unknown.exited).not.toBe(0);
-  });
+  it.each([[['frobnicate']], [['check', '--bogus']], [['explain']], [['sessions', 'list']]])(
+    '%j is a wrong use: 2',
+    async (args) => {
+      expect(await run(['src/cli/gatehouse.ts', ...args]).exited).toBe(2);
+    },
+  );
 });

@@ -33,6 +33,13 @@ describe('the README', () => {
     expect(names(firstCells('Log'))).toEqual(declared);
   });
 
+  it('lists exactly the lines about the process', () => {
+    const said = ['serve', 'workers'].flatMap((file) =>
+      [...read(`src/${file}.ts`).matchAll(/event: '([\w.]+)'/g)].map((match) => match[1] ?? ''),
+    );
+    expect(names(firstCells('The process'))).toEqual([...new Set(said)].sort());
+  });
+
   it('says of each event how loud it is and what it has', () => {
     for (const [event, { level, fields, ...shape }] of Object.entries<ReturnType<typeof shapeOf>>(EVENTS)) {
       const row = README.split('\n').find((line) => line.startsWith(`| \`${event}\` |`)) ?? '';

@@ -1,8 +1,12 @@
 /** What the commands about people and sessions need: the gateway's own settings, the tenant's file, and a store that answers. */
+
+import { readGatewayFile } from '../config/gateway-file.ts';
 import { type Environment, parseSettings, type Settings } from '../config/settings.ts';
 import { createTenantFolder } from '../config/tenant-folder.ts';
 import { systemClock } from '../kernel/clock.ts';
+import type { Audit } from '../kernel/events.ts';
 import { createSealer } from '../kernel/seal.ts';
+import { createAuditStream } from '../ops/audit-stream.ts';
 import { createHints } from '../sessions/hint.ts';
 import { createKnownGroups } from '../sessions/known-groups.ts';
 import { createSessionIndex } from '../sessions/session-index.ts';
@@ -64,10 +68,14 @@ export async function atDesk(
   }
   const tenant = await readTenant(id, settings, environment, print);
   if (typeof tenant === 'number') return tenant;
+  const { value: gateway } = await readGatewayFile(settings.configDir, environment);
   const store = createRedisStore(settings.redis, () => {});
+  const { audit, told } = createDeskAudit(store, gateway?.audit.keep ?? 0);
   try {
     await reach(store);
-    return await work({ store, tenant, ...openSessions(store, settings) });
+    const code = await work({ store, tenant, ...openSessions(store, settings, audit) });
+    await told();
+    return code;
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     print('Redis cannot be reached.\n');
@@ -77,12 +85,26 @@ export async function atDesk(
   }
 }
 
-function openSessions(store: Store, { cookieKeys }: Settings): Pick<Desk, 'sessions' | 'persons'> {
+function openSessions(store: Store, { cookieKeys }: Settings, audit: Audit): Pick<Desk, 'sessions' | 'persons'> {
   const index = createSessionIndex(store);
   const hints = createHints(store, createSealer(cookieKeys, 'id token hint'));
-  const silent = (): void => {};
-  const sessions = createSessions({ store, index, hints, clock: systemClock, audit: silent });
-  return { sessions, persons: createPersonSessions(sessions, index, createKnownGroups(store), systemClock, silent) };
+  const sessions = createSessions({ store, index, hints, clock: systemClock, audit });
+  return { sessions, persons: createPersonSessions(sessions, index, createKnownGroups(store), systemClock, audit) };
+}
+
+/** What an operator does is an event like any other: a line of JSON on standard error, and in the tenant's stream where there is one. */
+function createDeskAudit(store: Store, keep: number): { audit: Audit; told: () => Promise<unknown> } {
+  const writes: Promise<void>[] = [];
+  const noted: Pick<Store, 'append'> = {
+    append(...entry) {
+      const write = store.append(...entry);
+      writes.push(write);
+      return write;
+    },
+  };
+  const say: Audit = (event, fields) =>
+    void process.stderr.write(`${JSON.stringify({ time: new Date().toISOString(), event, ...fields })}\n`);
+  return { audit: createAuditStream(noted, keep)(say), told: () => Promise.allSettled(writes) };
 }
 
 /** The connection is made in the background; a moment is enough, or it is not there. */

@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { main } from '../main.ts';
 import { runCheck } from './check.ts';
+import { EXIT } from './desk.ts';
 import { listEvents } from './events.ts';
 import { explain } from './explain.ts';
 import { type LinkOptions, makeLink } from './link.ts';
@@ -16,6 +17,8 @@ const say = (text: string): void => void process.stdout.write(text);
 const program = new Command('gatehouse')
   .description('A sign-in gateway for software with many customers.')
   .showHelpAfterError()
+  // commander would say 1, which is for what was looked at and is wrong
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? EXIT.done : EXIT.usage))
   .allowExcessArguments(false)
   .action(main);
 

@@ -9,7 +9,7 @@ import { type FileResult, readYamlFile } from './yaml-file.ts';
 /** A minute, at each tenant; 0: as often as one likes. */
 const times = (fallback: number) => z.int().min(0).max(1_000_000).default(fallback);
 /** Offices share an address, so one address may be a thousand people. */
-const ofAddress = z.strictObject({ per_address: times(600) }).prefault({});
+const ofAddress = z.strictObject({ per_address: times(3_000) }).prefault({});
 
 export const gatewayFileSchema = z.strictObject({
   /** what `/` shows: nothing, or a list of the enabled tenants (which tells everybody who the customers are) */
@@ -32,7 +32,7 @@ export const gatewayFileSchema = z.strictObject({
   audit: z.strictObject({ keep: z.int().min(0).max(1_000_000).default(0) }).prefault({}),
   limits: z
     .strictObject({
-      sign_in: z.strictObject({ per_address: times(600), per_tenant: times(6_000) }).prefault({}),
+      sign_in: z.strictObject({ per_address: times(3_000), per_tenant: times(30_000) }).prefault({}),
       callback: ofAddress,
       link: ofAddress,
       /** logout tokens that are wrong; no order of the IdP may be lost */

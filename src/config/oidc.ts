@@ -2,7 +2,7 @@
  * The shape of a tenant's `oidc`: its OpenID Connect connection (contract section 2). What the file does not say, the preset says; what
  * neither says has a default.
  */
-import { createPrivateKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey } from 'node:crypto';
 import { z } from 'zod';
 import { parseJsonObject } from '../kernel/json.ts';
 import { Secret } from '../kernel/secret.ts';
@@ -49,16 +49,26 @@ const directoryId = z.string().regex(/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{1
 /** A private key as a JWK (RFC 7517), for `private_key_jwt`; which algorithm it is for, the key says or its type does. */
 const privateJwk = z
   .string()
-  .refine((text) => readJwk(text) !== undefined, 'must be a private key as a JWK, in JSON')
+  .refine((text) => isSigningKey(text), 'must be a private key as a JWK, in JSON: RSA, P-256, P-384, P-521 or Ed25519')
   .transform((text) => new Secret(text));
 
-function readJwk(text: string): KeyObject | undefined {
+/** What the key is for where it does not say itself, by its curve or its type. */
+export const ALGORITHM_OF_KEY: Readonly<Record<string, string>> = {
+  RSA: 'RS256',
+  'P-256': 'ES256',
+  'P-384': 'ES384',
+  'P-521': 'ES512',
+  Ed25519: 'EdDSA',
+};
+
+function isSigningKey(text: string): boolean {
   const jwk = parseJsonObject(Buffer.from(text));
-  if (jwk === undefined) return undefined;
+  if (jwk === undefined || ALGORITHM_OF_KEY[String(jwk.crv ?? jwk.kty)] === undefined) return false;
+  const isSigning = jwk.alg === undefined || z.enum(TOKEN_ALGORITHMS).safeParse(jwk.alg).success;
   try {
-    return createPrivateKey({ key: { ...jwk }, format: 'jwk' });
+    return isSigning && createPrivateKey({ key: { ...jwk }, format: 'jwk' }).type === 'private';
   } catch {
-    return undefined; // not whole, not private, or symmetric
+    return false; // not whole, not private, or symmetric
   }
 }
 

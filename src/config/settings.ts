@@ -100,11 +100,14 @@ const schema = z.object({
     .transform((text) => (text === 'auto' ? availableParallelism() : Number(text))),
   DRAIN_DELAY: z
     .string()
-    .regex(/^(?:1?\d|20)s$/, 'must be 0s to 20s')
+    .regex(/^(?:1?\d|20)s$/, 'must be 0s to 20s, with its unit')
     .transform((text) => Number(text.slice(0, -1)) * 1000)
     .optional(),
   LOG_LEVEL: z
-    .enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], 'must be a pino level')
+    .enum(
+      ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'],
+      'must be fatal, error, warn, info, debug, trace or silent',
+    )
     .default('info'),
   NODE_ENV: z.string().optional(),
 });

@@ -27,9 +27,10 @@ const GROUP_ID = /^(?! )[\x20-\x2b\x2d-\x7e]{1,256}(?<! )$/;
 const SECONDS_PER_UNIT: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
 /** `30m` -> milliseconds */
+const A_DURATION = 'must be a duration such as 90s, 30m, 12h or 7d';
 const duration = z
-  .string()
-  .regex(/^\d{1,6}[smhd]$/, 'must be a duration such as 90s, 30m, 12h or 7d')
+  .string(A_DURATION)
+  .regex(/^\d{1,6}[smhd]$/, A_DURATION)
   .transform((text) => Number(text.slice(0, -1)) * (SECONDS_PER_UNIT[text.slice(-1)] ?? 0) * 1000)
   .refine((ms) => ms > 0, 'must be longer than nothing');
 
@@ -127,7 +128,7 @@ type Located = { readonly path: readonly PropertyKey[]; readonly message: string
 const readable = z
   .looseObject({
     id: z.unknown(),
-    links: z.array(z.unknown()).catch([{}]),
+    links: z.array(z.unknown()).default([]).catch([{}]),
     hosts: z.array(z.unknown()).catch([]),
     oidc: z
       .looseObject({ issuer: z.string().optional().catch(''), discovery_url: z.string().nullish().catch('') })

@@ -1,6 +1,6 @@
 /**
- * The one way from the gateway to identity providers. Bounded in time and size, follows no redirect (ASVS 15.3.2), sends
- * nothing of ours, and connects only to public addresses and to the networks that the operator listed: a discovery
+ * The one way from the gateway to identity providers, and to the apps that know the people of signed links. Bounded in time and size, follows
+ * no redirect (ASVS 15.3.2), so that what is sent reaches nobody else, and connects only to public addresses and to the networks that the operator listed: a discovery
  * document must not be able to point us at the inside (RFC 8725 section 3.10, ASVS 1.3.6). A loopback address is reached
  * only where the URL itself names one.
  */

@@ -1,17 +1,18 @@
 /**
- * How often one address may start sign-ins, bring answers and links, and give orders to sign out that are wrong, at one tenant; and how many
- * sign-ins all together may start there. A storm at one tenant is that one's. What is refused by an address's own limit does not count
- * against its tenant, and nothing that somebody else does stands in the way of a sign-in that has begun.
+ * How often one address may start sign-ins, bring answers and links, show front-channel frames, and give orders to sign out that are wrong, at
+ * one tenant; and how many sign-ins all together may start there. What is refused by an address's own limit does not count against its
+ * tenant, and nothing that is done from another network stands in the way of a sign-in that has begun.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GatewayFile } from '../config/gateway-file.ts';
 import type { Clock } from '../kernel/clock.ts';
+import type { EventName } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
 import { keys } from '../storage/keys.ts';
 import type { Limiter } from '../storage/limiter.ts';
 import type { Store } from '../storage/store.ts';
 import type { Place } from '../tenants/registry.ts';
-import { networksOf } from './address.ts';
+import { isOwnAddress, networksOf } from './address.ts';
 import { isForeignSubrequest } from './negotiate.ts';
 import type { Context } from './request.ts';
 
@@ -27,7 +28,7 @@ type Wrap<Result> = <P extends Place, Args extends readonly unknown[]>(
 ) => Handle<P, Args, void>;
 
 export type Limits = {
-  /** The same handler, for as often as it may be used; past that `rate_limited`. No page of another site uses it up by pictures. */
+  /** The same handler, for as often as it may be used; past that `rate_limited`. No page of another site uses up its visitors' by pictures and scripts. */
   readonly each: Wrap<void>;
   /** The same handler, which says whether it was given something wrong: that alone counts, and what is right is done however often it comes. */
   readonly wrong: Wrap<boolean>;
@@ -41,6 +42,15 @@ const AT_ONCE_MAX = 50;
 const STORM_DELAY_MS = 1_000;
 /** Past that many that wait, waiting costs more than answering. */
 const WAITING_MAX = 2_000;
+
+/** As what it is told that somebody has to wait; a wrong logout token has been told already. */
+const EVENTS: Readonly<Record<Limited, EventName | undefined>> = {
+  sign_in: 'sign_in.refused',
+  callback: 'sign_in.refused',
+  link: 'sign_in.refused',
+  front_channel: 'sign_out.refused',
+  logout: undefined,
+};
 
 type Counters = { readonly narrow: Limiter; readonly wide: Limiter };
 
@@ -62,7 +72,8 @@ export function createLimits(store: Pick<Store, 'limiter'>, limits: GatewayFile[
   /** @returns how many seconds to wait, when that was one too many */
   async function countAddress(what: Limited, { state }: Context, { tenant }: Place): Promise<number | undefined> {
     const counters = counted[what];
-    if (counters === undefined) return undefined;
+    // behind a proxy of this machine that is in no TRUSTED_PROXIES everybody would be one
+    if (counters === undefined || isOwnAddress(state.client)) return undefined;
     const [narrow = '', wide] = networksOf(state.client);
     const [mine, ours] = await Promise.all([
       counters.narrow.count(keys.limit(tenant.id, what, narrow)),
@@ -71,11 +82,17 @@ export function createLimits(store: Pick<Store, 'limiter'>, limits: GatewayFile[
     return mine ?? ours;
   }
 
-  async function refuseWhen(seconds: number | undefined, limit: string, event?: 'sign_in.refused'): Promise<void> {
+  async function refuseWhen(
+    seconds: number | undefined,
+    what: Limited,
+    which: 'per_address' | 'per_tenant',
+  ): Promise<void> {
     if (seconds === undefined) return;
     await calm();
+    const evidence = { limit: `${what}.${which}` };
     const headers = { 'Retry-After': String(seconds) };
-    const failure = new GatewayFailure('rate_limited', { reason: 'rate_limited', evidence: { limit }, headers });
+    const failure = new GatewayFailure('rate_limited', { reason: 'rate_limited', evidence, headers });
+    const event = EVENTS[what];
     throw event === undefined ? failure : failure.with({ event });
   }
 
@@ -85,10 +102,10 @@ export function createLimits(store: Pick<Store, 'limiter'>, limits: GatewayFile[
       async (ctx, place, ...args) => {
         if (what !== 'front_channel' && isForeignSubrequest(ctx.req.headers))
           throw new GatewayFailure('request_invalid', { reason: 'not_a_navigation' });
-        await refuseWhen(await countAddress(what, ctx, place), `${what}.per_address`, 'sign_in.refused');
+        await refuseWhen(await countAddress(what, ctx, place), what, 'per_address');
         if (what === 'sign_in') {
           const seconds = await ofTenant?.count(keys.limit(place.tenant.id, what, '*'));
-          await refuseWhen(seconds, `${what}.per_tenant`, 'sign_in.refused');
+          await refuseWhen(seconds, what, 'per_tenant');
         }
         await handle(ctx, place, ...args);
       },
@@ -97,12 +114,12 @@ export function createLimits(store: Pick<Store, 'limiter'>, limits: GatewayFile[
       async (ctx, place, ...args) => {
         const isWrong = await handle(ctx, place, ...args);
         // it has been told to the operator; past the limit its sender is told to wait
-        if (isWrong) await refuseWhen(await countAddress(what, ctx, place), `${what}.per_address`);
+        if (isWrong) await refuseWhen(await countAddress(what, ctx, place), what, 'per_address');
       },
   };
 }
 
-/** Waits where there is a storm. One connection asks again when it was answered, so a storm is as fast as its answers. */
+/** Waits where this process has a storm, at whatever tenant. One connection asks again when it was answered, so a storm is as fast as its answers. */
 function createCalm(clock: Clock): () => Promise<void> {
   let second = 0;
   let refused = 0;

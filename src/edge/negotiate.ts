@@ -31,11 +31,15 @@ function acceptsHtml(headers: IncomingHttpHeaders): boolean {
   return /\b(?:text\/html|application\/xhtml\+xml)\b/i.test(headers.accept ?? '');
 }
 
-/** A picture, a script's request, or a frame of another site: what people who mean to go somewhere never send (Core section 4). */
+/**
+ * A picture, a script's request or a frame in another site's page: what people who mean to go somewhere never send (Core section 4). Programs
+ * say nothing of a site, and some say `cors`.
+ */
 export function isForeignSubrequest(headers: IncomingHttpHeaders): boolean {
   const { 'sec-fetch-mode': mode, 'sec-fetch-dest': destination, 'sec-fetch-site': site } = headers;
-  if (mode !== undefined && mode !== 'navigate') return true;
-  return site === 'cross-site' && destination !== undefined && destination !== 'document';
+  const isWithin =
+    (mode !== undefined && mode !== 'navigate') || (destination !== undefined && destination !== 'document');
+  return site === 'cross-site' && isWithin;
 }
 
 /** Whether the browser says that this came from another site; `undefined`: it says nothing. */

@@ -1,4 +1,4 @@
-/** `/livez`: the process answers. `/readyz`: it can also serve, that is, reach its store and is not on its way out. No IdP matters. */
+/** `/livez`: the process answers. `/readyz`: it can also serve: it has read its tenants, reaches its store, and is not on its way out. No IdP matters. */
 import type { Clock } from '../kernel/clock.ts';
 import type { Store } from '../storage/store.ts';
 
@@ -7,17 +7,21 @@ const KEPT_MS = 500;
 
 export type Health = {
   readonly ready: () => Promise<{ readonly ready: boolean; readonly reason?: string }>;
+  /** The tenants' files have been read once: before that nobody could sign in here. */
+  readonly configured: () => void;
   readonly drain: () => void;
 };
 
 export function createHealth(store: Store, clock: Clock): Health {
   let draining = false;
+  let isConfigured = false;
   let checkedAtMs = Number.NEGATIVE_INFINITY;
   let reachable: Promise<boolean> = Promise.resolve(false);
 
   return {
     async ready() {
       if (draining) return { ready: false, reason: 'draining' };
+      if (!isConfigured) return { ready: false, reason: 'tenants_unreadable' };
       if (clock.nowMs() - checkedAtMs >= KEPT_MS) {
         checkedAtMs = clock.nowMs();
         reachable = store.ping().then(
@@ -26,6 +30,9 @@ export function createHealth(store: Store, clock: Clock): Health {
         );
       }
       return (await reachable) ? { ready: true } : { ready: false, reason: 'store_unavailable' };
+    },
+    configured() {
+      isConfigured = true;
     },
     drain() {
       draining = true;

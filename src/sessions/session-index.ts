@@ -15,8 +15,6 @@ import type { Tenant } from '../tenants/tenant.ts';
 import type { SessionRecord } from './record.ts';
 
 const MARK_TRIES = 5;
-/** The longest that anybody asks for. */
-const MARK_KEPT_MS = 15 * 60_000;
 
 export type Mark = {
   /** when the IdP says that it ended, by the IdP's clock */
@@ -56,7 +54,8 @@ export function createSessionIndex(store: Store): SessionIndex {
     async markEnded(tenant, subject, { atSeconds, nowMs, lifetimeMs }) {
       const key = markKey(tenant, subject);
       for (let tries = 0; tries < MARK_TRIES; tries++) {
-        const stored = await store.get(key, MARK_KEPT_MS); // one that is there is never made shorter
+        const remainingMs = (await store.remainingMs(key)) ?? 0;
+        const stored = await store.get(key, Math.max(remainingMs, lifetimeMs)); // one that is there is never made shorter
         // an older order that arrives late must not undo a newer one
         const latest = Math.max(atSeconds, stored === undefined ? atSeconds : parseMark(stored).atSeconds);
         const text = `${latest} ${nowMs}`;

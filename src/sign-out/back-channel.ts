@@ -1,6 +1,6 @@
 /**
  * OpenID Connect Back-Channel Logout 1.0: the IdP posts a logout token. 200 when it was obeyed, also where there was nothing
- * left to end (section 2.7); 400 with JSON otherwise (2.8), an outage of ours included, so that the IdP does not believe that
+ * left to end (section 2.7); 400 with JSON otherwise (2.8; past `limits` 429), an outage of ours included, so that the IdP does not believe that
  * it is done. No cookie is needed or looked at.
  */
 import type { OidcConnection } from '../connections/oidc/connection.ts';

@@ -1,7 +1,7 @@
 /**
  * OpenID Connect Front-Channel Logout 1.0: the IdP shows this URI in a frame. Browsers give a frame no cookies, so the session is
  * found by `iss` and `sid` alone. Nothing here is authenticated: it can end the one session whose `sid` somebody knows, and
- * tells nobody whether there was one. It is 200 in any case, and only the issuer may frame it.
+ * tells nobody whether there was one. It is 200 in any case (past `limits` 429), and only the issuer may frame it.
  */
 import type { OwnHeaders } from '../edge/headers.ts';
 import type { Context } from '../edge/request.ts';

@@ -10,7 +10,7 @@
  * | `gatehouse:{tenant}:person:<digest of issuer and sub>` | a set: digests of this person's sessions | until the last of them must end |
  * | `gatehouse:{tenant}:groups:<digest of issuer and sub>` | this person's groups and the time of their token, JSON: what all their sessions have | the absolute limit, anew with each sign-in |
  * | `gatehouse:{tenant}:sid:<digest of issuer and sid>` | a set: digests of the sessions of one session at the IdP | the same |
- * | `gatehouse:{tenant}:ended:<person or sid>:<digest>` | when the IdP says that it ended, seconds by its clock, and when that came in, ms by ours | 15 minutes, longer than a token that was asked for before can come in |
+ * | `gatehouse:{tenant}:ended:<person or sid>:<digest>` | when the IdP says that it ended, seconds by its clock, and when that came in, ms by ours | 15 minutes, longer than a token that was asked for before can come in; by front channel a minute |
  * | `gatehouse:{tenant}:logout:<digest of the jti>` | `1`: this logout token has been obeyed | until it expires, a day at most |
  * | `gatehouse:{tenant}:renewal:<digest of the id>` | `1`: the identity is being asked for again | the tenant's `session.renew`; by refresh token 30 seconds |
  * | `gatehouse:{tenant}:attempt:<attempt id>` | `1`: this attempt was answered | until the attempt would have expired |

@@ -2,6 +2,7 @@
  * How often something may happen, counted by rate-limiter-flexible: in Redis for all replicas together, and in this process alone while Redis
  * cannot be reached, or where there is none. Keys are of storage/keys.ts.
  */
+import type { Cluster, Redis } from 'ioredis';
 import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 
 /** So many in so long, for each key. */
@@ -10,12 +11,10 @@ export type LimitRule = { readonly times: number; readonly seconds: number };
 export type Limiter = {
   /** Counts one. @returns how many seconds to wait, when it was one too many */
   readonly count: (key: string) => Promise<number | undefined>;
-  /** Counts nothing. @returns the same */
-  readonly look: (key: string) => Promise<number | undefined>;
 };
 
 /** @param redis absent: this process is the only one */
-export function createLimiter({ times, seconds }: LimitRule, redis?: object): Limiter {
+export function createLimiter({ times, seconds }: LimitRule, redis?: Redis | Cluster): Limiter {
   const rule = { keyPrefix: '', points: times, duration: seconds };
   const alone = new RateLimiterMemory(rule);
   const limiter =
@@ -39,10 +38,6 @@ export function createLimiter({ times, seconds }: LimitRule, redis?: object): Li
         if (over instanceof RateLimiterRes) return secondsOf(over);
         throw over;
       }
-    },
-    async look(key) {
-      const counted = await limiter.get(key);
-      return counted === null || counted.consumedPoints <= times ? undefined : secondsOf(counted);
     },
   };
 }

@@ -1,6 +1,6 @@
 /**
  * The embedded store: one process, nothing survives it. For the demo, for tests, and for trying things out. Expired
- * entries are dropped when met and by a sweep; the number of entries is bounded, so that it cannot eat the machine.
+ * entries are dropped when met and by a sweep; the number of values is bounded, so that sessions cannot eat the machine.
  */
 import type { Clock } from '../kernel/clock.ts';
 import { createLimiter } from './limiter.ts';
@@ -120,6 +120,8 @@ export function createMemoryStore(clock: Clock, maxEntries = MAX_ENTRIES): Store
       clearInterval(sweeper);
       entries.clear();
       sets.clear();
+      lists.clear();
+      listeners.clear();
     },
   };
 }

@@ -137,6 +137,7 @@ describe('2.1 and 4.4: no mix-up of two providers', () => {
       token_endpoint: `${other.acme.issuer}/token`,
       authorization_response_iss_parameter_supported: true,
     });
+    other.acme.endpoints.set('/token', () => ({ status: 400, body: { error: 'invalid_grant' } }));
     const guest = other.visitor();
     const asked = await start(guest);
     await guest.post(ACME_CALLBACK, { code: 'a-code', state: asked.state });
@@ -146,11 +147,22 @@ describe('2.1 and 4.4: no mix-up of two providers', () => {
   });
 
   it('one tenant’s code, brought to the other’s redirect URI, reaches nobody', async () => {
-    const asked = await start(visitor);
-    tokenFor(asked);
-    await visitor.post(GLOBEX_CALLBACK, { code: 'a-code', state: asked.state, response_mode: 'fragment' });
-    expect(house.acme.calls).toEqual([]);
-    expect(await sessionOf(visitor, 'globex')).toBeUndefined();
+    const both = await openHouse({
+      acmeOidc: { flow: 'code' },
+      globexOidc: { flow: 'code', response_mode: 'form_post' },
+    });
+    for (const idp of [both.acme, both.globex]) {
+      idp.discovery.token_endpoint = `${idp.issuer}/token`;
+      idp.endpoints.set('/token', () => ({ status: 400, body: { error: 'invalid_grant' } }));
+    }
+    const guest = both.visitor();
+    const asked = await start(guest);
+    await guest.post(GLOBEX_CALLBACK, { code: 'a-code', state: asked.state });
+    expect(both.gateway.events('sign_in.restarted')).toMatchObject([
+      { tenant: 'globex', reason: 'state_foreign_tenant' },
+    ]);
+    expect([...both.acme.calls, ...both.globex.calls]).toEqual([]);
+    await both.close();
   });
 });
 

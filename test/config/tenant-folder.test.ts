@@ -181,6 +181,13 @@ describe('a tenant’s file', () => {
     ]);
   });
 
+  it('lets nobody in without a connection, which is wrong, and said', async () => {
+    expect(await problemsOf('id: acme\n')).toEqual([expect.stringMatching('oidc: is required, or links')]);
+    expect(await problemsOf(GOOD.replace('groups:', 'session: { idle: 30 }\ngroups:'))).toEqual([
+      expect.stringMatching('must be a duration such as'),
+    ]);
+  });
+
   it('is told when its provider has no such flow, and when a delimiter would split words', async () => {
     const file = (more: string): string => GOOD.replace('  client_id', `${more}  client_id`);
     expect(await problemsOf(file('  preset: gitlab\n  flow: implicit\n'))).toEqual([

@@ -52,6 +52,20 @@ describe('an event', () => {
     expect(Number(await tell(house.redisPort, 'PTTL', 'gatehouse:{acme}:audit'))).toBeGreaterThan(0);
   });
 
+  it('of an operator’s doing is told on standard error, and is in the stream', async () => {
+    const house = await open({ audit: { keep: 50 } });
+    await signIn(house, house.visitor());
+    const environment = { REDIS_URL: house.redisUrl, CONFIG_DIR: house.gateway.configDir };
+    const command = run(['src/cli/gatehouse.ts', 'sessions', 'end', '--tenant', 'acme', '--all'], environment);
+    expect(await command.exited).toBe(0);
+    const ended = { event: 'session.ended', tenant: 'acme', sub: 'ada', reason: 'ended_by_operator' };
+    expect(JSON.parse(command.errors())).toMatchObject(ended);
+    const [last] = (await tell(house.redisPort, 'XREVRANGE', 'gatehouse:{acme}:audit', '+', '-', 'COUNT', '1'))
+      .split('\n')
+      .slice(-1);
+    expect(JSON.parse(last ?? '')).toMatchObject(ended);
+  });
+
   it('of somebody who signs in is remembered for `gatehouse tenants`', async () => {
     const house = await open({});
     await signIn(house, house.visitor());
@@ -67,7 +81,8 @@ describe('an event', () => {
   it('of a storm pushes nothing out of the stream', async () => {
     const house = await open({ audit: { keep: 20 }, limits: { sign_in: { per_address: 2 } } });
     await signIn(house, house.visitor());
-    for (let times = 0; times < 40; times++) await house.visitor().go('/AcmeCorp');
+    for (let times = 0; times < 40; times++)
+      await house.visitor().go('/AcmeCorp', { headers: { 'x-forwarded-for': '203.0.113.9' } });
     const stream = await tell(house.redisPort, 'XRANGE', 'gatehouse:{acme}:audit', '-', '+');
     expect(stream).toContain('sign_in.succeeded');
     expect(stream).not.toContain('rate_limited');

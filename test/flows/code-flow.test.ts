@@ -19,6 +19,7 @@ const SECRET = 's3cret+/:%& é';
 const PAIR = generateKeyPairSync('ec', { namedCurve: 'P-384' });
 const KEY = JSON.stringify(PAIR.privateKey.export({ format: 'jwk' }));
 const PUBLIC_KEY = JSON.stringify(PAIR.publicKey.export({ format: 'jwk' }));
+const X25519_KEY = JSON.stringify(generateKeyPairSync('x25519').privateKey.export({ format: 'jwk' }));
 let house: House;
 let visitor: Visitor;
 
@@ -623,6 +624,7 @@ describe('a tenant’s file', () => {
   it.each([
     ['a secret and a key', { client_key: KEY }],
     ['a key that is none', { client_secret: undefined, client_key: '{}' }],
+    ['a key that signs nothing here', { client_secret: undefined, client_key: X25519_KEY }],
     ['half a key', { client_secret: undefined, client_key: '{"kty":"EC","d":"x"}' }],
     ['a public key', { client_secret: undefined, client_key: PUBLIC_KEY }],
     ['a symmetric key', { client_secret: undefined, client_key: '{"kty":"oct","k":"AAAA","d":"x"}' }],

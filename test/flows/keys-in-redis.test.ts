@@ -2,7 +2,16 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type House, openHouse, signIn, signInAtGlobex, start } from '../support/house.ts';
+import {
+  ACME_CALLBACK,
+  type House,
+  openHouse,
+  sessionOf,
+  signIn,
+  signInAtGlobex,
+  start,
+  validClaims,
+} from '../support/house.ts';
 import { ACME_KEY, linkPath, validLink } from '../support/link-house.ts';
 import { openRedis, type RedisServer, tell } from '../support/redis.ts';
 import { untilReady } from '../support/replicas.ts';
@@ -81,10 +90,14 @@ describe('every key', () => {
 
   it('holds no token, cookie or secret as it is', async () => {
     const visitor = house.visitor();
-    await signIn(house, visitor);
+    const asked = await start(visitor);
+    const id_token = await house.acme.sign(validClaims(house.acme, asked, house.gateway.clock));
+    await visitor.post(ACME_CALLBACK, { id_token, state: asked.state });
+    expect(await sessionOf(visitor)).toMatchObject({ sub: 'ada' });
     const keys = (await tell(redis.port, '--scan')).split('\n');
     const dump = await Promise.all(keys.map((key) => tell(redis.port, 'DUMP', key)));
-    for (const value of visitor.cookies.values()) expect(`${keys.join()}${dump.join()}`).not.toContain(value);
+    for (const value of [...visitor.cookies.values(), id_token, asked.state, asked.nonce])
+      expect(`${keys.join()}${dump.join()}`).not.toContain(value);
     expect(dump.join()).not.toContain(ACME_KEY);
   });
 });

@@ -116,7 +116,9 @@ describe('over two replicas and Redis', () => {
     const environment = { REDIS_URL: replicas.redis.url, CONFIG_DIR: configDir, PUBLIC_URL: url };
     const started = run(['src/cli/gatehouse.ts', ...args], environment);
     await started.exited;
-    expect(started.errors()).toBe('');
+    const told = started.errors().split('\n').filter(Boolean);
+    for (const line of told)
+      expect(JSON.parse(line)).toMatchObject({ event: 'session.ended', reason: 'ended_by_operator' });
     return started.output();
   }
 });

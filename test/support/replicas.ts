@@ -28,7 +28,12 @@ export async function openReplicas(
   const tenants = [acmeYaml(acme, acmeMore, acmeOidc), globexYaml(globex)];
   const open = async (publicUrl?: string): Promise<Replica & { gateway: TestGateway }> => {
     const line = await openCutProxy(redis.port);
-    const environment = { REDIS_URL: line.url, COOKIE_KEYS: KEYS, ...(publicUrl ? { PUBLIC_URL: publicUrl } : {}) };
+    const environment = {
+      REDIS_URL: line.url,
+      COOKIE_KEYS: KEYS,
+      TRUSTED_PROXIES: '127.0.0.1',
+      ...(publicUrl ? { PUBLIC_URL: publicUrl } : {}),
+    };
     const gateway = await openGateway({ tenants, environment, gatewayYaml });
     const house: House = {
       gateway,

@@ -4,7 +4,7 @@
  */
 import { importJWK } from 'jose';
 import * as client from 'openid-client';
-import type { OidcConfig } from '../../config/tenant-file.ts';
+import { ALGORITHM_OF_KEY, type OidcConfig } from '../../config/oidc.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { parseJsonObject } from '../../kernel/json.ts';
 import { type Outbound, OutboundError } from '../outbound.ts';
@@ -73,8 +73,9 @@ export async function configureToAsk(
  */
 async function authenticate(config: OidcConfig, metadata: ProviderMetadata): Promise<client.ClientAuth> {
   if (config.client_key !== undefined) {
-    const jwk = JSON.parse(config.client_key.reveal());
-    const key = await importJWK(jwk, jwk.alg ?? ALGORITHMS[jwk.crv ?? jwk.kty]);
+    const jwk = parseJsonObject(Buffer.from(config.client_key.reveal())) ?? {}; // it was looked at when the file was read
+    const algorithm = typeof jwk.alg === 'string' ? jwk.alg : ALGORITHM_OF_KEY[String(jwk.crv ?? jwk.kty)];
+    const key = await importJWK({ ...jwk, kty: String(jwk.kty) }, algorithm);
     if (!(key instanceof CryptoKey)) throw new Error('a client key is asymmetric');
     return client.PrivateKeyJwt(typeof jwk.kid === 'string' ? { key, kid: jwk.kid } : key);
   }
@@ -85,15 +86,6 @@ async function authenticate(config: OidcConfig, metadata: ProviderMetadata): Pro
     ? client.ClientSecretBasic(secret)
     : client.ClientSecretPost(secret);
 }
-
-/** For keys that do not say. */
-const ALGORITHMS: Readonly<Record<string, string>> = {
-  RSA: 'RS256',
-  'P-256': 'ES256',
-  'P-384': 'ES384',
-  'P-521': 'ES512',
-  Ed25519: 'EdDSA',
-};
 
 /** The endpoints were judged when the discovery document was read (provider.ts). */
 function loosen(config: OidcConfig, configuration: client.Configuration): client.Configuration {

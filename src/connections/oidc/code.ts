@@ -26,7 +26,7 @@ export async function redeemCode(
 ): Promise<Result<Tokens>> {
   const url = new URL(redirectUri);
   url.searchParams.set('code', code);
-  return asking('token endpoint', async () => {
+  return orRefusal('token endpoint', async () => {
     const answered = await client.authorizationCodeGrant(configuration, url, {
       pkceCodeVerifier: codeVerifier,
       expectedState: client.skipStateCheck, // the attempt has been opened with it
@@ -41,7 +41,7 @@ export function redeemRefreshToken(
   { configuration, idToken }: Asking,
   token: string,
 ): Promise<Result<RefreshedTokens>> {
-  return asking('token endpoint', async () => {
+  return orRefusal('token endpoint', async () => {
     const answered = await client.refreshTokenGrant(configuration, token);
     const fresh = idToken();
     return ok({ ...(fresh !== undefined && { idToken: fresh }), ...tokensOf(answered) });
@@ -50,7 +50,7 @@ export function redeemRefreshToken(
 
 /** RFC 7009. Throws `idp_unavailable`. */
 export function revokeToken({ configuration }: Asking, token: string): Promise<Result<true>> {
-  return asking('revocation endpoint', async () => {
+  return orRefusal('revocation endpoint', async () => {
     await client.tokenRevocation(configuration, token, { token_type_hint: 'refresh_token' });
     return ok(true);
   });
@@ -63,7 +63,7 @@ function tokensOf(answered: client.TokenEndpointResponse): Pick<Tokens, 'accessT
 
 /** Core 5.3.2: of the same `sub`, or not at all. Throws `idp_unavailable`. */
 export function askUserInfo({ configuration }: Asking, accessToken: string, sub: string): Promise<Result<JsonObject>> {
-  return asking('userinfo endpoint', async () => {
+  return orRefusal('userinfo endpoint', async () => {
     const answered = await client.fetchUserInfo(configuration, accessToken, client.skipSubjectCheck);
     return answered.sub === sub ? ok({ ...answered }) : refuse('userinfo_subject_mismatch');
   });
@@ -104,8 +104,8 @@ function isAbsent(value: unknown): boolean {
   return value === undefined || value === null;
 }
 
-/** An answer that says no is a refusal; one that cannot be had or understood is an outage; a token that does not hold is neither. */
-export async function asking<T>(where: string, ask: () => Promise<Result<T>>): Promise<Result<T>> {
+/** An answer that says no, or that is not one, is a refusal; one that cannot be had is an outage. */
+export async function orRefusal<T>(where: string, ask: () => Promise<Result<T>>): Promise<Result<T>> {
   try {
     return await ask();
   } catch (error) {

@@ -13,7 +13,15 @@ import type { Outbound } from '../outbound.ts';
 import { type RefreshGrant, type VerifiedClaims, verifiedClaims, withClaims, withRefresh } from '../verified-claims.ts';
 import { type Answer, readGrant } from './answer.ts';
 import { type Asking, configure, configureToAsk } from './client.ts';
-import { asking, askUserInfo, filledFrom, isIncomplete, redeemCode, redeemRefreshToken, revokeToken } from './code.ts';
+import {
+  askUserInfo,
+  filledFrom,
+  isIncomplete,
+  orRefusal,
+  redeemCode,
+  redeemRefreshToken,
+  revokeToken,
+} from './code.ts';
 import { verifyIdToken } from './id-token.ts';
 import { type LogoutOrder, verifyLogoutToken } from './logout-token.ts';
 import type { ProviderMetadata, Providers } from './provider.ts';
@@ -147,7 +155,7 @@ export function createOidcConnection(
     if (metadata.pushed_authorization_request_endpoint === undefined)
       return client.buildAuthorizationUrl(configure(config, metadata), parameters).href;
     const { configuration } = await configureToAsk(config, metadata, outbound, clock);
-    const pushed = await asking('pushed request endpoint', async () =>
+    const pushed = await orRefusal('pushed request endpoint', async () =>
       ok(await client.buildAuthorizationUrlWithPAR(configuration, parameters)),
     );
     if (!pushed.ok) throw failureOf(pushed.refusal);

@@ -109,7 +109,7 @@ function checkIssuedAt(claims: JsonObject, { config, attemptStartedAtMs }: Expec
     : refuse('issued_before_attempt', { seconds_early: Math.round(early) });
 }
 
-/** 3.2.2.11 item 2: always, in the implicit flow. One-time use is the attempt's doing. */
+/** 3.2.2.11 item 2: always, in either flow. One-time use is the attempt's doing. */
 function checkNonce(claims: JsonObject, { nonce, isRefreshed }: Expectation): Checked {
   const sent = member(claims, 'nonce');
   return sent === nonce || (isRefreshed === true && sent === undefined) ? passed : refuse('nonce_mismatch');

@@ -67,7 +67,7 @@ export function createProviders(
 }
 
 /** Discovery 1.0 section 4.1: one trailing slash goes, then the well-known path comes. Entra's template is where all directories ask. */
-export function discoveryUrl(issuer: string): string {
+function discoveryUrl(issuer: string): string {
   return `${inDirectory(issuer, 'organizations').replace(/\/$/, '')}/.well-known/openid-configuration`;
 }
 
