@@ -55,13 +55,13 @@ describe('the process', () => {
     expect(started.errors()).toBe('');
   });
 
-  it('is not ready before it has read its tenants once, and gets ready when they are there', async () => {
+  it('is not ready while its configuration is not there, and gets ready when it is', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'gatehouse-late-'));
     const settings: Record<string, string> = { ...(await environment()), CONFIG_DIR: join(dir, 'config') };
     const started = run(['src/main.ts'], settings);
     await started.waitForLine('"event":"listening"');
     const ready = async () => (await fetch(`http://127.0.0.1:${settings.PORT}/readyz`)).json();
-    expect(await ready()).toEqual({ status: 'not ready', reason: 'tenants_unreadable' });
+    expect(await ready()).toEqual({ status: 'not ready', reason: 'no_configuration' });
     await mkdir(join(dir, 'config', 'tenants'), { recursive: true });
     await expect.poll(ready, { timeout: 10_000 }).toEqual({ status: 'ready' });
     started.child.kill('SIGTERM');

@@ -1,4 +1,4 @@
-/** `/livez`: the process answers. `/readyz`: it can also serve: it has read its tenants, reaches its store, and is not on its way out. No IdP matters. */
+/** `/livez`: the process answers. `/readyz`: it can also serve: it has a configuration, reaches its store, and is not on its way out. No IdP matters. */
 import type { Clock } from '../kernel/clock.ts';
 import type { Store } from '../storage/store.ts';
 
@@ -7,7 +7,7 @@ const KEPT_MS = 500;
 
 export type Health = {
   readonly ready: () => Promise<{ readonly ready: boolean; readonly reason?: string }>;
-  /** The tenants' files have been read once: before that nobody could sign in here. */
+  /** There is a configuration: before that nobody could sign in here. */
   readonly configured: () => void;
   readonly drain: () => void;
 };
@@ -21,7 +21,7 @@ export function createHealth(store: Store, clock: Clock): Health {
   return {
     async ready() {
       if (draining) return { ready: false, reason: 'draining' };
-      if (!isConfigured) return { ready: false, reason: 'tenants_unreadable' };
+      if (!isConfigured) return { ready: false, reason: 'no_configuration' };
       if (clock.nowMs() - checkedAtMs >= KEPT_MS) {
         checkedAtMs = clock.nowMs();
         reachable = store.ping().then(
