@@ -17,6 +17,7 @@ import { createTenant } from '../src/tenants/tenant.ts';
 import { freePort } from '../test/support/gateway.ts';
 import { run } from '../test/support/process.ts';
 import { openRedis, tell } from '../test/support/redis.ts';
+import { untilReady } from '../test/support/replicas.ts';
 import { wrk } from './wrk.ts';
 
 const SMALL = 10;
@@ -75,11 +76,7 @@ async function measure(
     REDIS_URL: redisUrl,
     LOG_LEVEL: 'warn',
   });
-  for (;;) {
-    const reply = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);
-    if (reply?.status === 200) break;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await untilReady({ url: `http://127.0.0.1:${port}` });
   const started = (performance.now() - startedAt) / 1000;
   const script = join(dir, 'any.lua');
   await writeFile(

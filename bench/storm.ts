@@ -10,6 +10,7 @@ import { freePort, NO_LIMITS } from '../test/support/gateway.ts';
 import { acmeYaml, askedOf, GLOBEX_CALLBACK, globexYaml, validClaims } from '../test/support/house.ts';
 import { run } from '../test/support/process.ts';
 import { openRedis } from '../test/support/redis.ts';
+import { untilReady } from '../test/support/replicas.ts';
 import { Visitor } from '../test/support/visitor.ts';
 
 const SECONDS = 6;
@@ -52,7 +53,7 @@ async function measure(redisUrl: string, idp: Idp, limits: object): Promise<{ ca
     LOG_LEVEL: 'error',
   });
   const url = `http://127.0.0.1:${port}`;
-  await untilReady(url);
+  await untilReady({ url });
   await signInFor(url, idp, 1_000); // warm
   const calm = { ...(await signInFor(url, idp, SECONDS * 1000)), storm: 0 };
   const wrk = promisify(execFile)('wrk', [
@@ -71,14 +72,6 @@ async function measure(redisUrl: string, idp: Idp, limits: object): Promise<{ ca
   await gateway.exited;
   await rm(dir, { recursive: true });
   return { calm, storm: { ...figures, storm } };
-}
-
-async function untilReady(url: string): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    if ((await fetch(`${url}/readyz`).catch(() => undefined))?.status === 200) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error('the gateway did not get ready');
 }
 
 /** One person after the other: start, answer. */

@@ -3,7 +3,6 @@
  * comes in as arguments.
  */
 import cluster from 'node:cluster';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DestinationStream } from 'pino';
@@ -102,7 +101,7 @@ export async function serve({ settings, environment, clock = systemClock, logTo 
   await apply().catch((error: unknown) => {
     cannotLook(error); // there may be a folder later
     // a configuration without tenants is one; one that is not there is a mount that is missing
-    if (existsSync(settings.configDir)) health.configured();
+    if (folder.isThere()) health.configured();
   });
   const plain = createOutbound(gateway.outbound.allow);
   const outbound = metrics.timing('idp', plain, ['getJson', 'fetch']);

@@ -1,6 +1,6 @@
 /** What the commands about people and sessions need: the gateway's own settings, the tenant's file, and a store that answers. */
-
-import { readGatewayFile } from '../config/gateway-file.ts';
+import { type GatewayFile, readGatewayFile } from '../config/gateway-file.ts';
+import { formatProblem } from '../config/problem.ts';
 import { type Environment, parseSettings, type Settings } from '../config/settings.ts';
 import { createTenantFolder } from '../config/tenant-folder.ts';
 import { systemClock } from '../kernel/clock.ts';
@@ -53,6 +53,18 @@ export async function readTenant(
   return EXIT.failed;
 }
 
+/** @returns `gatehouse.yaml`, or the exit code when it is wrong, which has been said */
+export async function readGateway(
+  { configDir }: Settings,
+  environment: Environment,
+  print: Print,
+): Promise<GatewayFile | number> {
+  const { value, problems } = await readGatewayFile(configDir, environment);
+  if (value !== undefined) return value;
+  print(problems.map((problem) => `${formatProblem(problem)}\n`).join(''));
+  return EXIT.configuration;
+}
+
 /** @returns the exit code */
 export async function atDesk(
   id: string,
@@ -68,9 +80,10 @@ export async function atDesk(
   }
   const tenant = await readTenant(id, settings, environment, print);
   if (typeof tenant === 'number') return tenant;
-  const { value: gateway } = await readGatewayFile(settings.configDir, environment);
+  const gateway = await readGateway(settings, environment, print);
+  if (typeof gateway === 'number') return gateway;
   const store = createRedisStore(settings.redis, () => {});
-  const { audit, told } = createDeskAudit(store, gateway?.audit.keep ?? 0);
+  const { audit, told } = createDeskAudit(store, gateway.audit.keep);
   try {
     await reach(store);
     const code = await work({ store, tenant, ...openSessions(store, settings, audit) });

@@ -3,7 +3,6 @@
  * there. It asks the providers as the gateway would; it changes nothing.
  */
 import { join } from 'node:path';
-import { readGatewayFile } from '../config/gateway-file.ts';
 import type { OidcConfig } from '../config/oidc.ts';
 import { formatProblem } from '../config/problem.ts';
 import type { Environment, Settings } from '../config/settings.ts';
@@ -16,7 +15,7 @@ import { keys } from '../storage/keys.ts';
 import { createRedisStore } from '../storage/redis.ts';
 import type { Store } from '../storage/store.ts';
 import { createTenant, sitesOf, type Tenant, urls } from '../tenants/tenant.ts';
-import { EXIT, type Print, reach, readSettings } from './desk.ts';
+import { EXIT, type Print, reach, readGateway, readSettings } from './desk.ts';
 
 type Options = { readonly offline?: boolean; readonly json?: boolean };
 
@@ -39,11 +38,8 @@ type Row = {
 export async function listTenants(options: Options, environment: Environment, print: Print): Promise<number> {
   const settings = readSettings(environment, print);
   if (typeof settings === 'number') return settings;
-  const { value: gateway, problems } = await readGatewayFile(settings.configDir, environment);
-  if (gateway === undefined) {
-    print(problems.map((problem) => `${formatProblem(problem)}\n`).join(''));
-    return EXIT.configuration;
-  }
+  const gateway = await readGateway(settings, environment, print);
+  if (typeof gateway === 'number') return gateway;
   const outbound = createOutbound(gateway.outbound.allow);
   const providers = createProviders(outbound, systemClock, () => {});
   const store = settings.redis && createRedisStore(settings.redis, () => {});
@@ -61,13 +57,13 @@ type LastSignIn = (tenant: Tenant) => Promise<Pick<Row, 'last_sign_in'>>;
 
 /** Where there is no Redis, or none that answers, nothing is said. */
 async function readerOf(store: Store | undefined): Promise<LastSignIn> {
-  const isThere =
-    store !== undefined &&
-    (await reach(store)
-      .then(() => true)
-      .catch(() => false));
+  const isThere = (one: Store): Promise<boolean> =>
+    reach(one).then(
+      () => true,
+      () => false,
+    );
+  if (store === undefined || !(await isThere(store))) return async () => ({});
   return async (tenant) => {
-    if (!isThere) return {};
     const stored = await store.get(keys.lastSignIn(tenant.id)).catch(() => undefined);
     return { last_sign_in: stored === undefined ? null : new Date(Number(stored)).toISOString() };
   };

@@ -37,6 +37,11 @@ function contains(blocks: BlockList, address: string): boolean {
   return version !== 0 && blocks.check(address, version === 4 ? 'ipv4' : 'ipv6');
 }
 
+/** Whether an address, as sockets tell it, is this machine. */
+export function isLoopbackAddress(address: string): boolean {
+  return address === '::1' || (isIP(address) === 4 && address.startsWith('127.'));
+}
+
 /** Whether a URL's host is this machine: `localhost`, `*.localhost` (RFC 6761 6.3), 127.0.0.0/8, [::1]. */
 export function isLoopbackHost(hostname: string): boolean {
   const name = hostname.toLowerCase();

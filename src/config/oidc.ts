@@ -194,7 +194,7 @@ export type OidcConfig = z.output<typeof oidc>;
 
 /** `…/{tenantid}/v2.0` -> `…/<tid>/v2.0`; an issuer without it is what it is. */
 export function inDirectory(issuer: string, tid: string): string {
-  return issuer.replace(DIRECTORY, tid);
+  return issuer.replace(DIRECTORY, () => tid); // and not what `$` would mean
 }
 
 /** Without what is not there: an absent key must not hide a default. */

@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { links } from './links.ts';
 import { isLoopbackHost } from './networks.ts';
-import { type OidcConfig, oidc } from './oidc.ts';
+import { oidc } from './oidc.ts';
 
 /** First path segments that are the gateway's own: nobody's slug, whatever the case. */
 export const RESERVED_SLUGS: ReadonlySet<string> = new Set([
@@ -26,8 +26,8 @@ const HOST = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:
 const GROUP_ID = /^(?! )[\x20-\x2b\x2d-\x7e]{1,256}(?<! )$/;
 const SECONDS_PER_UNIT: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
-/** `30m` -> milliseconds */
 const A_DURATION = 'must be a duration such as 90s, 30m, 12h or 7d';
+/** `30m` -> milliseconds */
 const duration = z
   .string(A_DURATION)
   .regex(/^\d{1,6}[smhd]$/, A_DURATION)
@@ -120,7 +120,6 @@ export const tenantFileSchema = z.strictObject({
 });
 
 export type TenantFile = z.output<typeof tenantFileSchema>;
-export type { OidcConfig };
 
 type Located = { readonly path: readonly PropertyKey[]; readonly message: string };
 

@@ -3,6 +3,7 @@
  * with what it had. One file never touches another tenant, except that two may not claim the same slug or host: then the
  * one that has it keeps it.
  */
+import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Problem } from './problem.ts';
@@ -21,6 +22,8 @@ export type TenantChange =
 export type TenantFolder = {
   /** Reads what is new since the last scan. @returns what changed; an empty list when nothing did */
   readonly scan: () => Promise<readonly TenantChange[]>;
+  /** Whether there is a folder of configuration, with tenants in it or without. */
+  readonly isThere: () => boolean;
   /** every tenant's file that is in force, in the order of the ids */
   readonly files: () => readonly TenantFile[];
 };
@@ -140,6 +143,7 @@ export function createTenantFolder(options: Options): TenantFolder {
 
   return {
     scan,
+    isThere: () => existsSync(options.configDir),
     files: () => [...entries.values()].flatMap(({ active }) => active ?? []).sort((a, b) => (a.id < b.id ? -1 : 1)),
   };
 }

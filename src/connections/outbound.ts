@@ -1,13 +1,13 @@
 /**
- * The one way from the gateway to identity providers, and to the apps that know the people of signed links. Bounded in time and size, follows
- * no redirect (ASVS 15.3.2), so that what is sent reaches nobody else, and connects only to public addresses and to the networks that the operator listed: a discovery
- * document must not be able to point us at the inside (RFC 8725 section 3.10, ASVS 1.3.6). A loopback address is reached
- * only where the URL itself names one.
+ * The one way from the gateway to identity providers, and to the apps that know the people of signed links. Bounded in time and
+ * size, follows no redirect (ASVS 15.3.2), so that what is sent reaches nobody else, and connects only to public addresses and
+ * to the networks that the operator listed: a discovery document must not be able to point us at the inside (RFC 8725 section
+ * 3.10, ASVS 1.3.6). A loopback address is reached only where the URL itself names one.
  */
 import { lookup } from 'node:dns';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { Agent, request } from 'undici';
-import { isLoopbackHost, type NetworkList } from '../config/networks.ts';
+import { isLoopbackAddress, isLoopbackHost, type NetworkList } from '../config/networks.ts';
 import { isJsonObject, type JsonObject } from '../kernel/json.ts';
 
 const TIMEOUT_MS = 5_000; // for the whole exchange; people wait for it
@@ -79,8 +79,7 @@ export function mayConnect(hostname: string, address: string, allowed: NetworkLi
   const version = isIP(address);
   if (version === 0) return false;
   if (allowed.has(address)) return true;
-  const loopback = version === 4 ? address.startsWith('127.') : address === '::1';
-  if (loopback) return isLoopbackHost(version === 6 && hostname === address ? '[::1]' : hostname);
+  if (isLoopbackAddress(address)) return isLoopbackHost(version === 6 && hostname === address ? '[::1]' : hostname);
   return !SPECIAL.check(address, version === 4 ? 'ipv4' : 'ipv6');
 }
 

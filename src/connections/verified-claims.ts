@@ -28,8 +28,8 @@ type Facts = {
 export type VerifiedClaims = Facts & { readonly [verified]: true };
 
 /** The same, with what the IdP gave for later. */
-export function withRefresh(verified: VerifiedClaims, refresh: RefreshGrant | undefined): VerifiedClaims {
-  return refresh === undefined ? verified : { ...verified, refresh };
+export function withRefresh(verified: VerifiedClaims, refresh: RefreshGrant): VerifiedClaims {
+  return { ...verified, refresh };
 }
 
 /** The same person, with what the tenant's own source says of them instead. */

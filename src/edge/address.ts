@@ -35,8 +35,3 @@ function groupsOf(address: string): number[] {
   const zeros = tail === undefined ? 0 : 8 - first.length - last.length;
   return [...first, ...Array.from({ length: zeros }, () => 0), ...last];
 }
-
-/** Of this machine: a proxy that nobody named, or whoever runs it; no client of the network. */
-export function isOwnAddress(address: string): boolean {
-  return address === '::1' || (isIP(address) === 4 && address.startsWith('127.'));
-}

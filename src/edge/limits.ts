@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GatewayFile } from '../config/gateway-file.ts';
+import { isLoopbackAddress } from '../config/networks.ts';
 import type { Clock } from '../kernel/clock.ts';
 import type { EventName } from '../kernel/events.ts';
 import { GatewayFailure } from '../kernel/failure.ts';
@@ -12,7 +13,7 @@ import { keys } from '../storage/keys.ts';
 import type { Limiter } from '../storage/limiter.ts';
 import type { Store } from '../storage/store.ts';
 import type { Place } from '../tenants/registry.ts';
-import { isOwnAddress, networksOf } from './address.ts';
+import { networksOf } from './address.ts';
 import { isForeignSubrequest } from './negotiate.ts';
 import type { Context } from './request.ts';
 
@@ -28,9 +29,12 @@ type Wrap<Result> = <P extends Place, Args extends readonly unknown[]>(
 ) => Handle<P, Args, void>;
 
 export type Limits = {
-  /** The same handler, for as often as it may be used; past that `rate_limited`. No page of another site uses up its visitors' by pictures and scripts. */
+  /**
+   * The same handler, for as often as it may be used; past that `rate_limited`. No page of another site uses up its visitors' by pictures
+   * and scripts.
+   */
   readonly each: Wrap<void>;
-  /** The same handler, which says whether it was given something wrong: that alone counts, and what is right is done however often it comes. */
+  /** The same handler, which says whether it was given something wrong: that alone counts; what is right is done however often it comes. */
   readonly wrong: Wrap<boolean>;
 };
 
@@ -43,41 +47,47 @@ const STORM_DELAY_MS = 1_000;
 /** Past that many that wait, waiting costs more than answering. */
 const WAITING_MAX = 2_000;
 
-/** As what it is told that somebody has to wait; a wrong logout token has been told already. */
-const EVENTS: Readonly<Record<Limited, EventName | undefined>> = {
-  sign_in: 'sign_in.refused',
-  callback: 'sign_in.refused',
-  link: 'sign_in.refused',
-  front_channel: 'sign_out.refused',
-  logout: undefined,
+type Kind = {
+  /** as what it is told that somebody has to wait; a wrong logout token has been told already */
+  readonly event?: EventName;
+  /** people go there; the IdP's frames and messages are no navigation */
+  readonly isNavigation: boolean;
+};
+const KINDS: Readonly<Record<Limited, Kind>> = {
+  sign_in: { event: 'sign_in.refused', isNavigation: true },
+  callback: { event: 'sign_in.refused', isNavigation: true },
+  link: { event: 'sign_in.refused', isNavigation: true },
+  front_channel: { event: 'sign_out.refused', isNavigation: false },
+  logout: { isNavigation: false },
 };
 
-type Counters = { readonly narrow: Limiter; readonly wide: Limiter };
+/** By address, by the wide network that it is in, and all together; absent: as often as one likes. */
+type Counters = { readonly narrow?: Limiter; readonly wide?: Limiter; readonly all?: Limiter };
 
 export function createLimits(store: Pick<Store, 'limiter'>, limits: GatewayFile['limits'], clock: Clock): Limits {
   const calm = createCalm(clock);
   const limiter = (times: number): Limiter => store.limiter({ times, seconds: WINDOW_SECONDS });
-  const counters = ({ per_address: times }: { readonly per_address: number }): Counters | undefined =>
-    times === 0 ? undefined : { narrow: limiter(times), wide: limiter(times * WIDE_FACTOR) };
-  const counted: Readonly<Record<Limited, Counters | undefined>> = {
+  const counters = (rule: GatewayFile['limits'][Limited]): Counters => {
+    const { per_address: mine, per_tenant: all = 0 } = { per_tenant: 0, ...rule };
+    const ofAddress = mine === 0 ? {} : { narrow: limiter(mine), wide: limiter(mine * WIDE_FACTOR) };
+    return all === 0 ? ofAddress : { ...ofAddress, all: limiter(all) };
+  };
+  const counted: Readonly<Record<Limited, Counters>> = {
     sign_in: counters(limits.sign_in),
     callback: counters(limits.callback),
     link: counters(limits.link),
     logout: counters(limits.logout),
     front_channel: counters(limits.front_channel),
   };
-  const { per_tenant: perTenant } = limits.sign_in;
-  const ofTenant = perTenant === 0 ? undefined : limiter(perTenant);
 
   /** @returns how many seconds to wait, when that was one too many */
   async function countAddress(what: Limited, { state }: Context, { tenant }: Place): Promise<number | undefined> {
-    const counters = counted[what];
     // behind a proxy of this machine that is in no TRUSTED_PROXIES everybody would be one
-    if (counters === undefined || isOwnAddress(state.client)) return undefined;
+    if (isLoopbackAddress(state.client)) return undefined;
     const [narrow = '', wide] = networksOf(state.client);
     const [mine, ours] = await Promise.all([
-      counters.narrow.count(keys.limit(tenant.id, what, narrow)),
-      wide === undefined ? undefined : counters.wide.count(keys.limit(tenant.id, what, wide)),
+      counted[what].narrow?.count(keys.limit(tenant.id, what, narrow)),
+      wide === undefined ? undefined : counted[what].wide?.count(keys.limit(tenant.id, what, wide)),
     ]);
     return mine ?? ours;
   }
@@ -92,7 +102,7 @@ export function createLimits(store: Pick<Store, 'limiter'>, limits: GatewayFile[
     const evidence = { limit: `${what}.${which}` };
     const headers = { 'Retry-After': String(seconds) };
     const failure = new GatewayFailure('rate_limited', { reason: 'rate_limited', evidence, headers });
-    const event = EVENTS[what];
+    const { event } = KINDS[what];
     throw event === undefined ? failure : failure.with({ event });
   }
 
@@ -100,13 +110,10 @@ export function createLimits(store: Pick<Store, 'limiter'>, limits: GatewayFile[
     each:
       (what, handle) =>
       async (ctx, place, ...args) => {
-        if (what !== 'front_channel' && isForeignSubrequest(ctx.req.headers))
+        if (KINDS[what].isNavigation && isForeignSubrequest(ctx.req.headers))
           throw new GatewayFailure('request_invalid', { reason: 'not_a_navigation' });
         await refuseWhen(await countAddress(what, ctx, place), what, 'per_address');
-        if (what === 'sign_in') {
-          const seconds = await ofTenant?.count(keys.limit(place.tenant.id, what, '*'));
-          await refuseWhen(seconds, what, 'per_tenant');
-        }
+        await refuseWhen(await counted[what].all?.count(keys.limit(place.tenant.id, what, '*')), what, 'per_tenant');
         await handle(ctx, place, ...args);
       },
     wrong:
@@ -119,7 +126,10 @@ export function createLimits(store: Pick<Store, 'limiter'>, limits: GatewayFile[
   };
 }
 
-/** Waits where this process has a storm, at whatever tenant. One connection asks again when it was answered, so a storm is as fast as its answers. */
+/**
+ * Waits where this process has a storm, at whatever tenant. One connection asks again when it was answered, so a storm is as fast as its
+ * answers.
+ */
 function createCalm(clock: Clock): () => Promise<void> {
   let second = 0;
   let refused = 0;

@@ -2,7 +2,8 @@
  * Who is served. A whole that is never changed, only replaced: a request that began with one sees it to its end.
  * Disabled tenants are not in it, so they are as unknown as any misspelt name.
  */
-import type { OidcConfig, TenantFile } from '../config/tenant-file.ts';
+import type { OidcConfig } from '../config/oidc.ts';
+import type { TenantFile } from '../config/tenant-file.ts';
 import { createTenant, type Site, sitesOf, type Tenant } from './tenant.ts';
 
 /** First segments that the gateway answers itself, on every host. */

@@ -3,7 +3,8 @@
  * from PUBLIC_URL and the tenant's own hosts, never from a request.
  */
 import type { LinkConfig } from '../config/links.ts';
-import type { OidcConfig, TenantFile } from '../config/tenant-file.ts';
+import type { OidcConfig } from '../config/oidc.ts';
+import type { TenantFile } from '../config/tenant-file.ts';
 import { createGroupTable, type GroupTable } from '../identity/groups.ts';
 
 export type Tenant = {

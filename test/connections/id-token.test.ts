@@ -1,6 +1,6 @@
 import * as client from 'openid-client';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { OidcConfig } from '../../src/config/tenant-file.ts';
+import type { OidcConfig } from '../../src/config/oidc.ts';
 import { keepDocument } from '../../src/connections/oidc/document.ts';
 import { verifyIdToken } from '../../src/connections/oidc/id-token.ts';
 import { createKeySource, parseJwks } from '../../src/connections/oidc/keys.ts';

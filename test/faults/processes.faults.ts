@@ -12,6 +12,7 @@ import { ACME_CALLBACK, acmeYaml, globexYaml, sessionOf, start, validClaims } fr
 import { openProviders, type Providers, type Tally, underLoad } from '../support/load.ts';
 import { ROOT } from '../support/process.ts';
 import { openRedis, type RedisServer, until } from '../support/redis.ts';
+import { untilReady } from '../support/replicas.ts';
 import { Visitor } from '../support/visitor.ts';
 
 /** Real processes, and what happens to them; HAProxy in front where there are two, as an operator would have it. */
@@ -58,12 +59,9 @@ async function launch(port: number, publicUrl: string, stdout: 'ignore' | number
     },
   });
   children.add(child);
-  await ready(`http://127.0.0.1:${port}`);
+  await untilReady({ url: `http://127.0.0.1:${port}` });
   return { port, child };
 }
-
-const ready = (url: string): Promise<void> =>
-  until('it is ready', async () => (await fetch(`${url}/readyz`)).status === 200);
 
 function ended(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve) => child.once('exit', (code) => resolve(code)));
@@ -88,7 +86,7 @@ async function behindHaproxy(replicas: readonly number[], port: number): Promise
   ].join('\n');
   await writeFile(join(dir, 'haproxy.cfg'), config);
   children.add(spawn('haproxy', ['-db', '-f', join(dir, 'haproxy.cfg')], { stdio: 'ignore' }));
-  await ready(`http://127.0.0.1:${port}`);
+  await untilReady({ url: `http://127.0.0.1:${port}` });
 }
 
 async function twoUnderLoad(

@@ -1,5 +1,6 @@
 /** A connection as a tenant's file gives it when it says no more than it must. */
-import { type OidcConfig, tenantFileSchema } from '../../src/config/tenant-file.ts';
+import type { OidcConfig } from '../../src/config/oidc.ts';
+import { tenantFileSchema } from '../../src/config/tenant-file.ts';
 
 export function oidcConfig(oidc: Partial<OidcConfig> & Pick<OidcConfig, 'issuer' | 'client_id'>): OidcConfig {
   const { issuer, client_id } = oidc;

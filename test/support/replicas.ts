@@ -3,7 +3,7 @@ import { type Adversary, openAdversary } from './adversary.ts';
 import { type CutProxy, openCutProxy } from './cut-proxy.ts';
 import { openGateway, type TenantYaml, type TestGateway } from './gateway.ts';
 import { acmeYaml, globexYaml, type House } from './house.ts';
-import { openRedis, type RedisServer } from './redis.ts';
+import { openRedis, type RedisServer, until } from './redis.ts';
 import { Visitor } from './visitor.ts';
 
 export type Replica = { readonly house: House; readonly line: CutProxy };
@@ -65,11 +65,7 @@ export async function openReplicas(
   };
 }
 
-export async function untilReady(gateway: TestGateway): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    const reply = await new Visitor(gateway.url).send('/readyz');
-    if (reply.status === 200) return;
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-  throw new Error('the gateway did not get ready');
+/** Until somebody who asks for `/readyz` there is told that it is. */
+export function untilReady({ url }: Pick<TestGateway, 'url'>): Promise<void> {
+  return until(`${url} is ready`, async () => (await new Visitor(url).send('/readyz')).status === 200);
 }

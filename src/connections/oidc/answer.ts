@@ -2,7 +2,7 @@
  * The authorization response: the parameters that came to the redirect URI, by whatever mode. Structure only (OAuth 2.0
  * Multiple Response Types, Form Post Response Mode, RFC 9207); the token inside is `id-token.ts`'s matter.
  */
-import type { OidcConfig } from '../../config/tenant-file.ts';
+import type { OidcConfig } from '../../config/oidc.ts';
 import { ok, type Result, refuse } from '../../kernel/result.ts';
 
 export type ResponseMode = OidcConfig['response_mode'];

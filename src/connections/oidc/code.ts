@@ -3,7 +3,7 @@
  * not say, UserInfo may, of the same `sub`. The access token is used here and nowhere else, and kept nowhere.
  */
 import * as client from 'openid-client';
-import type { OidcConfig } from '../../config/tenant-file.ts';
+import type { OidcConfig } from '../../config/oidc.ts';
 import { GatewayFailure } from '../../kernel/failure.ts';
 import { isJsonObject, type JsonObject, member, memberAt } from '../../kernel/json.ts';
 import { ok, type Result, refuse } from '../../kernel/result.ts';

@@ -3,7 +3,7 @@
  * claims). Implicit flow: Core section 3.2. Code flow: section 3.1, always with PKCE (RFC 7636), pushed where the IdP offers it (RFC 9126).
  */
 import * as client from 'openid-client';
-import type { OidcConfig } from '../../config/tenant-file.ts';
+import type { OidcConfig } from '../../config/oidc.ts';
 import type { Clock } from '../../kernel/clock.ts';
 import { GatewayFailure } from '../../kernel/failure.ts';
 import { type JsonObject, member } from '../../kernel/json.ts';
@@ -121,18 +121,16 @@ export function createOidcConnection(
     const tokens = await redeemRefreshToken(asking, grant.token);
     if (!tokens.ok) return tokens;
     const { idToken, accessToken, refreshToken = grant.token } = tokens.value;
-    const kept = { token: refreshToken, nonce: grant.nonce };
-    await keep(kept);
+    await keep({ token: refreshToken, nonce: grant.nonce });
     if (idToken === undefined) {
       const said = metadata.userinfo_endpoint && (await askUserInfo(asking, accessToken, person.sub));
       if (!said) return refuse('token_response_malformed');
-      return said.ok ? ok(withRefresh(fromUserInfo(said.value, person.issuer), kept)) : said;
+      return said.ok ? ok(fromUserInfo(said.value, person.issuer)) : said;
     }
     const expected = { config, nonce: grant.nonce, attemptStartedAtMs: 0, isRefreshed: true };
     const verified = await verifyIdToken(idToken, expected, providers.of(config).keys, clock.nowMs());
     if (!verified.ok) return verified;
-    const complete = await complement(asking, config, metadata, verified.value, accessToken);
-    return complete.ok ? ok(withRefresh(complete.value, kept)) : complete;
+    return complement(asking, config, metadata, verified.value, accessToken);
   };
 
   /** UserInfo came by TLS from the IdP that issued the access token, for this `sub`: as good as a token that says the same now. */

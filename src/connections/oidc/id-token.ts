@@ -3,7 +3,7 @@
  * gaps. `verifyIdToken` shows the order on one screen; each check is one function, named for what it refuses. Nothing of
  * the payload is looked at before the signature has held. Time is an argument; refusals are values.
  */
-import type { OidcConfig } from '../../config/tenant-file.ts';
+import type { OidcConfig } from '../../config/oidc.ts';
 import { type JsonObject, member } from '../../kernel/json.ts';
 import { ok, type Result, refuse } from '../../kernel/result.ts';
 import { type VerifiedClaims, verifiedClaims } from '../verified-claims.ts';

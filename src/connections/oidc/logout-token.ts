@@ -3,7 +3,7 @@
  * `JWT`, because many providers never say `logout+jwt` (section 4.1); the event member and the absence of a nonce keep it
  * apart from an ID token.
  */
-import type { OidcConfig } from '../../config/tenant-file.ts';
+import type { OidcConfig } from '../../config/oidc.ts';
 import { isJsonObject, type JsonObject, member } from '../../kernel/json.ts';
 import { ok, type Result, refuse } from '../../kernel/result.ts';
 import { type Checked, checkAudience, checkExpiry, checkIssuer, passed } from './id-token.ts';

@@ -89,14 +89,12 @@ function createProvider(
       reason: error instanceof Error ? error.message : 'unknown',
     });
   async function counted<T>(document: 'discovery' | 'keys', fetch: () => Promise<T>): Promise<T> {
-    let outcome: 'ok' | 'failed' = 'failed';
-    try {
-      const fetched = await fetch();
-      outcome = 'ok';
-      return fetched;
-    } finally {
-      count(document, outcome);
-    }
+    const fetching = fetch();
+    fetching.then(
+      () => count(document, 'ok'),
+      () => count(document, 'failed'),
+    );
+    return fetching;
   }
   const discovery: KeptDocument<ProviderMetadata> = keepDocument(
     () => counted('discovery', async () => parseMetadata(await outbound.getJson(url), config)),
