@@ -43,7 +43,7 @@ const comeBack = (asked: Asked, more: Record<string, string> = {}): Promise<Repl
 describe('2.1 and 4.11.1: no open redirector', () => {
   it.each([
     'https://evil.example/',
-    'https://evil.example/AcmeCorp/x',
+    'http://evil.example/AcmeCorp/x',
     '//evil.example',
     '/\\evil.example',
     '/%2f/evil.example',

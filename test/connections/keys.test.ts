@@ -76,7 +76,10 @@ describe('keys', () => {
     house.gateway.clock.advance(11 * 60_000);
     house.acme.misbehave = (_request, response) => void response.writeHead(503).end();
     expect(await signInWith()).toBe(303);
-    expect(house.gateway.events('idp.keys_stale').length).toBeGreaterThan(0);
+    const [stale] = house.gateway.events('idp.keys_stale');
+    expect(stale).toMatchObject({ issuer: house.acme.issuer });
+    expect(stale).not.toHaveProperty('tenant'); // it is every tenant's of that issuer
+    expect(stale).not.toHaveProperty('request_id');
     house.gateway.clock.advance(25 * 3_600_000);
     expect((await house.visitor().go('/AcmeCorp')).status).toBe(503); // not for ever
   });
